@@ -1,0 +1,1 @@
+#include "sb_logring.h"

@@ -1,0 +1,39 @@
+/* sb_store.h - what must survive a crash of the agent: one file per job, and the audit file.
+ * Records are opaque bytes here (JobRecord, job.proto). Every write is whole or not at all. */
+#ifndef SB_STORE_H
+#define SB_STORE_H
+
+#include "sb_err.h"
+
+#define SB_STORE_RECORD_MAX ((size_t)8 << 20)
+
+struct sb_store;
+/** Open, making @dir (0700) when needed; takes a lock so that two agents cannot share it. */
+int sb_store_open(const char *dir, struct sb_store **ret, struct sb_err *err);
+void sb_store_close(struct sb_store *store);
+SB_DEFINE_CLEANUP(sb_store_close, struct sb_store *)
+
+/** Write @job's record, crash-safe. On failure (disk full) the old record stays; the hint says so. */
+int sb_store_put(struct sb_store *store, const char *job, const void *data, size_t len,
+		struct sb_err *err);
+int sb_store_remove(struct sb_store *store, const char *job, struct sb_err *err);
+/** Call @fn for every record, in name order. A record that cannot be read is moved aside to
+ * "<job>.bad" and reported through @bad; the others are still given. */
+int sb_store_each(struct sb_store *store,
+		int (*fn)(void *ctx, const char *job, const void *data, size_t len),
+		void (*bad)(void *ctx, const char *job, const struct sb_err *err), void *ctx,
+		struct sb_err *err);
+/** Move @job's record aside to "<job>.bad" (its content made no sense to the caller). */
+void sb_store_set_aside(struct sb_store *store, const char *job);
+
+/* --- audit: append-only, one JSON object a line, rotated by size, 0600 --- */
+struct sb_audit;
+int sb_audit_open(const char *path, struct sb_audit **ret, struct sb_err *err);
+void sb_audit_close(struct sb_audit *audit);
+SB_DEFINE_CLEANUP(sb_audit_close, struct sb_audit *)
+/** Append {time, operator, from, verb, job, outcome, text}. A failure is returned, not logged. */
+int sb_audit_add(struct sb_audit *audit, const char *operator_name, const char *from,
+		const char *verb, const char *job, enum sb_code outcome, const char *text,
+		struct sb_err *err);
+
+#endif

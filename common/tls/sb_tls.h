@@ -1,0 +1,88 @@
+/* sb_tls.h - identity: keys, certificate requests, two authorities, revocation, and what a refused
+ * handshake meant. OpenSSL does the work; nothing here touches a file or keeps state.
+ *
+ * There are two authorities. The operator CA signs people, the node CA signs nodes. An agent's
+ * control listener trusts the first only, its peer listener the second only. Keys are P-256. */
+#ifndef SB_TLS_H
+#define SB_TLS_H
+
+#include "sb_err.h"
+
+enum sb_tls_role { SB_TLS_OPERATOR, SB_TLS_NODE, SB_TLS_ROLE_COUNT_ };
+
+/** Node and operator names: 1 to 63 of [A-Za-z0-9._-], beginning with a letter or digit. */
+bool sb_tls_name_ok(const char *name);
+
+/* All *ret_pem are on the heap: free(). Those that hold a private key are wiped with
+ * sb_tls_wipe_free(). PEM inputs are NUL-terminated text. */
+int sb_tls_key_new(char **ret_key_pem, struct sb_err *err);
+void sb_tls_wipe_free(char *pem);
+static inline void sb_tls_wipe_freep(char **pem)
+{
+	sb_tls_wipe_free(*pem);
+}
+
+/** Certificate request for @name with @key_pem; the name stands in CN and in SAN (DNS). */
+int sb_tls_csr_new(const char *key_pem, const char *name, char **ret_pem, struct sb_err *err);
+
+/** New authority: key and self-signed certificate, valid @days from now minus an hour. */
+int sb_tls_ca_new(const char *common_name, unsigned days, char **ret_key_pem,
+		char **ret_cert_pem, struct sb_err *err);
+
+struct sb_tls_sign {
+	enum sb_tls_role role;     /* sets the key usages: nodes serve and dial, operators dial */
+	const char *name;          /* must be the request's name; refused when it is another */
+	int64_t not_before_unix_s; /* 0 = an hour ago (clocks differ) */
+	int64_t not_after_unix_s;  /* required */
+};
+
+/** Sign @csr_pem after checking its self-signature and name. Serials are random, 126 bits. */
+int sb_tls_sign(const char *ca_key_pem, const char *ca_cert_pem, const char *csr_pem,
+		const struct sb_tls_sign *how, char **ret_cert_pem, struct sb_err *err);
+
+struct sb_tls_cert_info {
+	char name[64];       /* CN */
+	char issuer[128];    /* issuer's CN */
+	char serial[48];     /* lower-case hex, no separators */
+	int64_t not_before_unix_s;
+	int64_t not_after_unix_s;
+};
+int sb_tls_cert_info(const char *cert_pem, struct sb_tls_cert_info *ret, struct sb_err *err);
+
+/** Whether @key_pem belongs to @cert_pem and @ca_cert_pem signed it, and it is valid at
+ * @now_unix_s (0 = now) and not in @crl_pem (may be NULL). The error says which it was:
+ * "expired on ...", "not valid before ...", "revoked", "signed by another authority (X)". */
+int sb_tls_verify(const char *ca_cert_pem, const char *crl_pem, const char *cert_pem,
+		const char *key_pem, int64_t now_unix_s, struct sb_err *err);
+
+/** A revocation list with number 1 more than that of @old_crl_pem (NULL = none yet: 1) that also
+ * revokes @serial_hex (NULL = none, for a first empty list). Valid as long as the CA itself. */
+int sb_tls_crl_next(const char *ca_key_pem, const char *ca_cert_pem, const char *old_crl_pem,
+		const char *serial_hex, char **ret_crl_pem, struct sb_err *err);
+/** Check that @ca_cert_pem signed @crl_pem and read its number. */
+int sb_tls_crl_check(const char *ca_cert_pem, const char *crl_pem, uint64_t *ret_number,
+		struct sb_err *err);
+/** Whether @serial_hex is in @crl_pem. */
+int sb_tls_crl_has(const char *crl_pem, const char *serial_hex, bool *ret, struct sb_err *err);
+
+/* What one side needs to talk TLS. Borrowed PEM text. */
+struct sb_tls_creds {
+	const char *cert_pem;    /* own certificate */
+	const char *key_pem;     /* own key */
+	const char *peer_ca_pem; /* authority that the other side must be signed by */
+	const char *peer_crl_pem; /* may be NULL */
+};
+
+/** Find out why @host:@port refuses @creds, by one OpenSSL handshake within @timeout_ms: checks
+ * our own certificate first, then what the peer presents against the CA, its CRL and
+ * @server_name, then the alert it sends. Never returns 0: @err always says something a person can
+ * act on (SB_E_DENIED for identity, SB_E_UNAVAILABLE when nothing listens, SB_E_TIMEOUT), and when
+ * the handshake now succeeds it says that the refusal did not repeat. */
+int sb_tls_diagnose(const char *host, uint16_t port, const struct sb_tls_creds *creds,
+		const char *server_name, unsigned timeout_ms, struct sb_err *err);
+
+/** Split "host:port", "[v6]:port" or "host" into parts; @ret_port keeps its value without one. */
+int sb_tls_split_address(const char *text, char *host, size_t host_size, uint16_t *ret_port,
+		struct sb_err *err);
+
+#endif

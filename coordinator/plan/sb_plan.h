@@ -1,0 +1,39 @@
+/* sb_plan.h - workload + nodes -> LaunchPlan. Pure: no I/O, no clock; the same input gives the
+ * same plan, so a golden test is a file in and a file out. */
+#ifndef SB_PLAN_H
+#define SB_PLAN_H
+
+#include "plan.pb-c.h"
+#include "sb_recipe.h"
+
+struct sb_plan_node {
+	const char *name;    /* node name */
+	const char *host;    /* as the operator wrote it; goes into the job id */
+	const char *address; /* management address */
+	uint16_t peer_port;
+};
+
+struct sb_plan_input {
+	const struct sb_plan_node *nodes; /* in the operator's order: the first is the head */
+	size_t n_nodes;
+	bool solo;                 /* --solo */
+	uint16_t init_port;        /* --init-port; 0 = the runtime's default (25000) */
+	const char *operator_name;
+	const char *tool_version;
+	uint64_t now_unix_ms;
+	uint64_t ready_timeout_ms; /* 0 = default (1 h: a large model loads for many minutes) */
+	const char *job;           /* --container-name: replaces the computed id; NULL = compute */
+	bool keep;                 /* --no-rm */
+};
+
+/** Trim nodes to what the runtime needs (notes go to @diags with the reference's words), compute
+ * the job id, build every rank. Errors: too few nodes, max_nodes, an unknown runtime, a recipe
+ * that needs what this version does not have. Free with launch_plan__free_unpacked(). */
+int sb_plan_compile(const struct sb_workload *workload, const struct sb_plan_input *input,
+		struct sb_diags *diags, Sparkbus__LaunchPlan **ret, struct sb_err *err);
+
+/** "sparkbus_" + 12 hex digits of SHA-256 over the identity parts (recipe format, job identity). */
+int sb_plan_job_id(const struct sb_workload *workload, const struct sb_plan_node *nodes,
+		size_t n_nodes, char ret_id[32], struct sb_err *err);
+
+#endif
