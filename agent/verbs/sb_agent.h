@@ -1,0 +1,43 @@
+/* sb_agent.h - the agent as its verbs see it: the features, made in this order in main.c and freed
+ * in reverse. Only the loop thread touches them. */
+#ifndef SB_AGENT_H
+#define SB_AGENT_H
+
+#include "sb_config.h"
+#include "sb_engine.h"
+#include "sb_enroll.h"
+#include "sb_events.h"
+#include "sb_jobs.h"
+#include "sb_node.h"
+#include "sb_rpc.h"
+
+struct sb_parking;
+struct sb_pulls;
+
+struct sb_agent {
+	struct sb_config config;
+	struct sb_identity identity;
+	sd_event *loop;
+	uint64_t started_boot_ms;
+	struct sb_node *node;
+	struct sb_engine *engine;
+	struct sb_events *events;
+	struct sb_jobs *jobs;
+	struct sb_parking *parking; /* long polls that wait for something to happen */
+	struct sb_pulls *pulls;     /* image pulls under way */
+	/* Soon put the identity's present certificates and lists to use: listeners, peer calls. */
+	void (*reload)(struct sb_agent *agent);
+};
+
+/** The table of verbs, for sb_rpc_new(); their agent is a struct sb_agent. */
+const struct sb_verb *sb_verbs(size_t *ret_n);
+
+int sb_parking_new(struct sb_agent *agent, struct sb_parking **ret, struct sb_err *err);
+void sb_parking_free(struct sb_parking *parking);
+/** Something happened: look soon whether a parked long poll has its answer. */
+void sb_parking_kick(struct sb_parking *parking);
+
+int sb_pulls_new(struct sb_agent *agent, struct sb_pulls **ret, struct sb_err *err);
+void sb_pulls_free(struct sb_pulls *pulls);
+
+#endif
