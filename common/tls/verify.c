@@ -77,7 +77,7 @@ static bool prepare(X509_STORE *store, X509_STORE_CTX *ctx, X509 *ca, X509_CRL *
 	return !purpose || X509_VERIFY_PARAM_set_purpose(param, purpose) == 1;
 }
 
-int tls_verify_cert(X509 *ca, X509_CRL *crl, X509 *cert, int64_t now_unix_s, int purpose,
+static int verify_once(X509 *ca, X509_CRL *crl, X509 *cert, int64_t now_unix_s, int purpose,
 		struct sb_err *err)
 {
 	SB_CLEANUP(X509_STORE_CTX_freep) X509_STORE_CTX *ctx = NULL;
@@ -89,6 +89,16 @@ int tls_verify_cert(X509 *ca, X509_CRL *crl, X509 *cert, int64_t now_unix_s, int
 	if (!prepare(store, ctx, ca, crl, cert, now_unix_s, purpose))
 		return tls_fail(err, SB_E_INTERNAL, "prepare to check a certificate");
 	return X509_verify_cert(ctx) == 1 ? 0 : explain(ctx, cert, err);
+}
+
+/* OpenSSL looks at the list before it looks at dates. With a wrong clock the list is "not valid
+ * yet" as well, and that would hide the plainer reason, so the list has a turn of its own. */
+int tls_verify_cert(X509 *ca, X509_CRL *crl, X509 *cert, int64_t now_unix_s, int purpose,
+		struct sb_err *err)
+{
+	int rc = verify_once(ca, NULL, cert, now_unix_s, purpose, err);
+
+	return rc < 0 || !crl ? rc : verify_once(ca, crl, cert, now_unix_s, purpose, err);
 }
 
 int sb_tls_verify(const char *ca_cert_pem, const char *crl_pem, const char *cert_pem,
