@@ -36,7 +36,8 @@ struct sb_tls_sign {
 	int64_t not_after_unix_s;  /* required */
 };
 
-/** Sign @csr_pem after checking its self-signature and name. Serials are random, 126 bits. */
+/** Sign @csr_pem after checking its self-signature, key (P-256) and names. Serials are random, 126
+ * bits. -SB_E_INVALID also when the certificate would outlive its authority. */
 int sb_tls_sign(const char *ca_key_pem, const char *ca_cert_pem, const char *csr_pem,
 		const struct sb_tls_sign *how, char **ret_cert_pem, struct sb_err *err);
 
@@ -49,9 +50,13 @@ struct sb_tls_cert_info {
 };
 int sb_tls_cert_info(const char *cert_pem, struct sb_tls_cert_info *ret, struct sb_err *err);
 
-/** Whether @key_pem belongs to @cert_pem and @ca_cert_pem signed it, and it is valid at
- * @now_unix_s (0 = now) and not in @crl_pem (may be NULL). The error says which it was:
- * "expired on ...", "not valid before ...", "revoked", "signed by another authority (X)". */
+/* For @now_unix_s: leave dates alone. A machine that has just started may not know the time yet. */
+#define SB_TLS_ANY_TIME ((int64_t)-1)
+
+/** Whether @key_pem (NULL = not asked) belongs to @cert_pem and @ca_cert_pem signed it, and it is
+ * valid at @now_unix_s (0 = now) and not in @crl_pem (may be NULL). The error says which it was:
+ * "expired on ...", "not valid before ...", "revoked", "signed by another authority (X)".
+ * Return: 0; -SB_E_DENIED; -SB_E_INVALID or -SB_E_RANGE for text that is not what it should be. */
 int sb_tls_verify(const char *ca_cert_pem, const char *crl_pem, const char *cert_pem,
 		const char *key_pem, int64_t now_unix_s, struct sb_err *err);
 
@@ -71,6 +76,10 @@ struct sb_tls_creds {
 	const char *key_pem;     /* own key */
 	const char *peer_ca_pem; /* authority that the other side must be signed by */
 	const char *peer_crl_pem; /* may be NULL */
+	/* The authority of our own certificate and its list, when known; may be NULL. Only
+	 * sb_tls_diagnose() looks at them, to tell what the other side holds against us. */
+	const char *own_ca_pem;
+	const char *own_crl_pem;
 };
 
 /** Find out why @host:@port refuses @creds, by one OpenSSL handshake within @timeout_ms: checks
@@ -81,7 +90,24 @@ struct sb_tls_creds {
 int sb_tls_diagnose(const char *host, uint16_t port, const struct sb_tls_creds *creds,
 		const char *server_name, unsigned timeout_ms, struct sb_err *err);
 
-/** Split "host:port", "[v6]:port" or "host" into parts; @ret_port keeps its value without one. */
+/* What an operator hands to a node: one text, each part announced by a line "# sparkbus <part>" and
+ * followed by its PEM block. Lines in between are comments; parts of later versions are skipped. */
+struct sb_tls_bundle {
+	char *node_cert, *operator_ca, *node_ca, *operator_crl, *node_crl;
+};
+/** The text on the heap. Every part must be there. */
+int sb_tls_bundle_write(const struct sb_tls_bundle *bundle, char **ret_text, struct sb_err *err);
+/** The parts as text of their own. Nothing is verified but that each is there exactly once. */
+int sb_tls_bundle_read(const char *text, struct sb_tls_bundle *ret, struct sb_err *err);
+void sb_tls_bundle_done(struct sb_tls_bundle *bundle);
+
+/** Cut the next PEM block out of @cursor, with anything between blocks dropped. *ret_block (heap)
+ * is NULL after the last one. -SB_E_INVALID for a block that begins and does not end. */
+int sb_tls_pem_next(const char **cursor, char **ret_block, struct sb_err *err);
+
+/** Split "host:port", "[v6]:port" or "host" into parts; @ret_port keeps its value without one.
+ * A host with several colons and no brackets is an IPv6 address without a port.
+ * Return: 0; -SB_E_INVALID; -SB_E_RANGE when @host is too small. Outputs untouched then. */
 int sb_tls_split_address(const char *text, char *host, size_t host_size, uint16_t *ret_port,
 		struct sb_err *err);
 
