@@ -13,8 +13,8 @@
 #define SB_CONTROL_PORT       47100
 #define SB_PEER_PORT          47101
 
-typedef struct _Sparkbus__Request sb_request;
-typedef struct _Sparkbus__Response sb_response;
+typedef Sparkbus__Request sb_request;
+typedef Sparkbus__Response sb_response;
 
 /** Fill @id with random bytes. Return: 0 or -SB_E_INTERNAL. */
 int sb_wire_new_id(uint8_t id[SB_WIRE_ID_BYTES], struct sb_err *err);
