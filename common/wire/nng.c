@@ -1,3 +1,5 @@
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdarg.h>
@@ -132,5 +134,115 @@ int sb_wire_url(const char *scheme, const char *host, uint16_t port, char url[SB
 	if (n < 0 || n >= SB_WIRE_URL_MAX)
 		return sb_err_set(err, SB_E_INVALID, "host name of %zu bytes is too long",
 				strlen(host));
+	return 0;
+}
+
+#define REDIAL_MIN_MS 100
+#define REDIAL_MAX_MS 2000
+#define REQ_ID_BYTES  4 /* nng counts its own header as part of the message */
+
+static int req_dialer(nng_socket socket, const char *url, nng_tls_config *config,
+		nng_dialer *ret_dialer)
+{
+	nng_dialer dialer;
+	int rv;
+
+	rv = nng_socket_set_ms(socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+	if (!rv)
+		rv = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, SB_WIRE_MAX_BYTES + REQ_ID_BYTES);
+	if (!rv)
+		rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, REDIAL_MIN_MS);
+	if (!rv)
+		rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMAXT, REDIAL_MAX_MS);
+	if (!rv)
+		rv = nng_dialer_create(&dialer, socket, url);
+	if (!rv)
+		rv = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
+	if (!rv)
+		rv = nng_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true);
+	if (!rv)
+		rv = nng_dialer_set_bool(dialer, NNG_OPT_TCP_KEEPALIVE, true);
+	if (!rv)
+		*ret_dialer = dialer;
+	return rv;
+}
+
+int sb_wire_req_open(const struct sb_tls_creds *creds, const char *node, const char *address,
+		uint16_t port, nng_socket *ret_socket, nng_dialer *ret_dialer, struct sb_err *err)
+{
+	SB_CLEANUP(config_freep) nng_tls_config *config = NULL;
+	char url[SB_WIRE_URL_MAX];
+	nng_socket socket;
+	int rv, rc;
+
+	rc = sb_wire_url("tls+tcp", address, port, url, err);
+	if (!rc)
+		rc = sb_wire_tls_config(creds, node, &config, err);
+	if (rc < 0)
+		return sb_err_wrap(err, rc, "node %s", node);
+	rv = nng_req0_open(&socket);
+	if (rv)
+		return sb_wire_err_nng(err, rv, "node %s: open a socket", node);
+	rv = req_dialer(socket, url, config, ret_dialer);
+	if (rv) {
+		nng_close(socket);
+		return sb_wire_err_nng(err, rv, "node %s (%s): make a dialer", node,
+				strchr(url, ':') + 3);
+	}
+	*ret_socket = socket;
+	return 0;
+}
+
+int sb_wire_request_msg(const sb_request *request, unsigned deadline_ms, nng_msg **ret,
+		uint8_t id[SB_WIRE_ID_BYTES], struct sb_err *err)
+{
+	sb_request copy = *request; /* the members stay the caller's */
+	nng_msg *msg;
+	size_t len;
+	int rc, rv;
+
+	if (copy.id.len && copy.id.len != SB_WIRE_ID_BYTES)
+		return sb_err_set(err, SB_E_INVALID, "a request's id has %d bytes",
+				SB_WIRE_ID_BYTES);
+	if (copy.id.len) {
+		memcpy(id, copy.id.data, SB_WIRE_ID_BYTES);
+	} else {
+		rc = sb_wire_new_id(id, err);
+		if (rc < 0)
+			return rc;
+	}
+	copy.id = (ProtobufCBinaryData){ SB_WIRE_ID_BYTES, id };
+	copy.protocol = SB_PROTOCOL;
+	copy.deadline_ms = deadline_ms;
+	len = sparkbus__request__get_packed_size(&copy);
+	if (len > SB_WIRE_MAX_BYTES)
+		return sb_err_set(err, SB_E_RANGE, "request of %zu bytes is over the limit of %zu",
+				len, SB_WIRE_MAX_BYTES);
+	rv = nng_msg_alloc(&msg, len);
+	if (rv)
+		return sb_wire_err_nng(err, rv, "request");
+	sparkbus__request__pack(&copy, nng_msg_body(msg));
+	*ret = msg;
+	return 0;
+}
+
+int sb_wire_response_msg(nng_msg *msg, const uint8_t id[SB_WIRE_ID_BYTES], sb_response **ret,
+		struct sb_err *err)
+{
+	SB_CLEANUP(sb_wire_freep) sb_response *response = NULL;
+	ProtobufCMessage *message = NULL;
+	int rc;
+
+	rc = sb_wire_unpack(&sparkbus__response__descriptor, nng_msg_body(msg), nng_msg_len(msg),
+			&message, err);
+	nng_msg_free(msg);
+	if (rc < 0)
+		return rc;
+	response = (sb_response *)message;
+	if (response->result_case == SPARKBUS__RESPONSE__RESULT_ERROR)
+		return sb_wire_err_in(response->error, err);
+	if (response->id.len != SB_WIRE_ID_BYTES || memcmp(response->id.data, id, SB_WIRE_ID_BYTES))
+		return sb_err_set(err, SB_E_PROTOCOL, "the answer is to another request");
+	*ret = sb_steal(response);
 	return 0;
 }
