@@ -8,7 +8,6 @@
  * nng noticing. So a node that let a call run into its deadline gets a new socket for the next
  * call; the old one is closed when its last call has ended. */
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "sb_peer.h"
@@ -152,21 +151,6 @@ static uint64_t counter(nng_stat *scope, const char *name)
 	return 0;
 }
 
-static nng_stat *find_dialer(nng_stat *stat, int id)
-{
-	for (; stat; stat = nng_stat_next(stat)) {
-		nng_stat *found;
-
-		if (!strcmp(nng_stat_name(stat), "dialer") &&
-				counter(stat, "id") == (uint64_t)id)
-			return stat;
-		found = find_dialer(nng_stat_child(stat), id);
-		if (found)
-			return found;
-	}
-	return NULL;
-}
-
 static int no_connection(const struct sb_peer_call *call, struct sb_err *err)
 {
 	struct link *link = call->link;
@@ -176,7 +160,7 @@ static int no_connection(const struct sb_peer_call *call, struct sb_err *err)
 	int rc;
 
 	if (!nng_stats_get(&all))
-		dialer = find_dialer(nng_stat_child(all), nng_dialer_id(link->dialer));
+		dialer = nng_stat_find_dialer(all, link->dialer);
 	if (dialer && counter(dialer, "auth")) {
 		code = SB_E_DENIED;
 		why = "the TLS handshake is refused";

@@ -112,10 +112,13 @@ void sb_mailbox_withdraw(struct sb_mailbox *box, struct sb_mail *mail)
 	pthread_mutex_unlock(&box->lock);
 }
 
+#define DELAY_MAX_MS ((uint64_t)36500 * 24 * 3600 * 1000)
+
 int sb_timer_once(sd_event *loop, sd_event_source **source, uint64_t delay_ms,
 		sd_event_time_handler_t fn, void *ctx, struct sb_err *err)
 {
-	uint64_t usec = delay_ms > UINT64_MAX / 1000 ? UINT64_MAX : delay_ms * 1000;
+	/* A century is for ever; more would overflow with the time that passed already. */
+	uint64_t usec = (delay_ms < DELAY_MAX_MS ? delay_ms : DELAY_MAX_MS) * 1000;
 	int rc;
 
 	if (!*source) {
