@@ -1,1 +1,265 @@
-#include "sb_bus.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define TICK_MS       1000
+#define PROBE_TICKS   5   /* a sweep for connections that broke without a word: every 5 s */
+#define ACCEPT_RETRY_MS 100
+
+static void accept_start(struct listener *listener);
+
+static int on_accept_retry(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	accept_start(ctx);
+	return 0;
+}
+
+static void accept_done(struct sb_mail *mail)
+{
+	struct listener *listener = sb_container_of(mail, struct listener, mail);
+	struct door *door = listener->door;
+	int rv = nng_aio_result(listener->aio);
+
+	listener->pending = false;
+	if (!rv)
+		conn_new(door, nng_aio_get_output(listener->aio, 0), listener->generation);
+	/* Credentials that changed while the accept waited are not these; the caller dials again. */
+	if (!rv && listener->generation != door->generation)
+		conns_close_before(door, door->generation);
+	/* Descriptors or memory ran out: without the pause this would spin. If even the timer
+	 * cannot be had, spinning is better than never to accept again. */
+	if (rv && rv != NNG_ECANCELED &&
+			!sb_timer_once(door->bus->loop, &listener->retry, ACCEPT_RETRY_MS,
+					on_accept_retry, listener, NULL))
+		return;
+	accept_start(listener);
+}
+
+/* Runs on a thread of nng. */
+static void on_accept(void *arg)
+{
+	struct listener *listener = arg;
+
+	sb_mailbox_post(listener->door->bus->box, &listener->mail);
+}
+
+static void accept_start(struct listener *listener)
+{
+	if (listener->pending)
+		return;
+	listener->pending = true;
+	listener->generation = listener->door->generation;
+	nng_stream_listener_accept(listener->stream, listener->aio);
+}
+
+static void listener_done(struct listener *listener)
+{
+	if (listener->stream)
+		nng_stream_listener_close(listener->stream);
+	if (listener->aio) {
+		nng_aio_stop(listener->aio);
+		sb_mailbox_withdraw(listener->door->bus->box, &listener->mail);
+		if (listener->pending && !nng_aio_result(listener->aio))
+			nng_stream_free(nng_aio_get_output(listener->aio, 0));
+		nng_aio_free(listener->aio);
+	}
+	nng_stream_listener_free(listener->stream);
+	sd_event_source_disable_unref(listener->retry);
+	*listener = (struct listener){ 0 };
+}
+
+static int listener_open(struct door *door, const char *scheme, const char *host, uint16_t port,
+		nng_tls_config *config, int *ret_port, struct sb_err *err)
+{
+	struct listener *listener = &door->listeners[door->n_listeners];
+	char url[SB_WIRE_URL_MAX];
+	int rv, rc;
+
+	rc = sb_wire_url(scheme, host, port, url, err);
+	if (rc < 0)
+		return rc;
+	*listener = (struct listener){ .door = door, .mail.deliver = accept_done };
+	rv = nng_stream_listener_alloc(&listener->stream, url);
+	if (!rv)
+		rv = nng_aio_alloc(&listener->aio, on_accept, listener);
+	if (!rv)
+		rv = nng_stream_listener_set_ptr(listener->stream, NNG_OPT_TLS_CONFIG, config);
+	if (!rv)
+		rv = nng_stream_listener_set_bool(listener->stream, NNG_OPT_TCP_NODELAY, true);
+	if (!rv)
+		rv = nng_stream_listener_set_bool(listener->stream, NNG_OPT_TCP_KEEPALIVE, true);
+	if (!rv)
+		rv = nng_stream_listener_listen(listener->stream);
+	if (!rv)
+		rv = nng_stream_listener_get_int(listener->stream, NNG_OPT_TCP_BOUND_PORT,
+				ret_port);
+	if (rv) {
+		listener_done(listener);
+		rc = sb_wire_err_nng(err, rv, "listen on %s", strchr(url, ':') + 3);
+		if (rv == NNG_EADDRINUSE)
+			sb_err_hint(err, rc, "see who has port %u: ss -ltnp 'sport = :%u'", port,
+					port);
+		return rc;
+	}
+	door->n_listeners++;
+	return 0;
+}
+
+/* Whether an IPv6 socket leaves IPv4 alone on this system (nng sets no IPV6_V6ONLY). */
+static bool ipv6_only(void)
+{
+	SB_CLEANUP(sb_closep) int fd = open("/proc/sys/net/ipv6/bindv6only", O_RDONLY | O_CLOEXEC);
+	char c = '0';
+
+	return fd >= 0 && read(fd, &c, 1) == 1 && c == '1';
+}
+
+static int door_open(struct door *door, const char *address, uint16_t port, nng_tls_config *config,
+		struct sb_err *err)
+{
+	int bound = 0, rc;
+
+	if (*address) {
+		rc = listener_open(door, "tls+tcp", address, port, config, &bound, err);
+	} else {
+		rc = listener_open(door, "tls+tcp6", "::", port, config, &bound, err);
+		if (rc == -SB_E_BUSY)
+			return rc;
+		/* No IPv6 here, or it takes no IPv4 along. */
+		if (rc < 0 || ipv6_only())
+			rc = listener_open(door, "tls+tcp4", "0.0.0.0",
+					rc < 0 ? port : (uint16_t)bound, config, &bound, err);
+	}
+	if (rc < 0)
+		return rc;
+	door->port = (uint16_t)bound;
+	return 0;
+}
+
+static void door_close(struct door *door)
+{
+	for (unsigned i = 0; i < door->n_listeners; i++)
+		listener_done(&door->listeners[i]);
+	door->n_listeners = 0;
+	door->port = 0;
+	free(door->address);
+	door->address = NULL;
+	conns_free(door);
+}
+
+/* The settings of a listener can be replaced while it listens: they count from the next accept on.
+ * The one that waits has the old ones, so it is started anew. */
+static int door_reload(struct door *door, nng_tls_config *config, struct sb_err *err)
+{
+	for (unsigned i = 0; i < door->n_listeners; i++) {
+		int rv = nng_stream_listener_set_ptr(door->listeners[i].stream, NNG_OPT_TLS_CONFIG,
+				config);
+
+		if (rv)
+			return sb_wire_err_nng(err, rv, "replace the TLS settings");
+	}
+	door->generation++;
+	for (unsigned i = 0; i < door->n_listeners; i++)
+		if (door->listeners[i].pending)
+			nng_aio_cancel(door->listeners[i].aio);
+	conns_close_before(door, door->generation);
+	return 0;
+}
+
+static void config_freep(nng_tls_config **config)
+{
+	if (*config)
+		nng_tls_config_free(*config);
+}
+
+int sb_bus_listen(struct sb_bus *bus, enum sb_bus_door id, const char *address, uint16_t port,
+		const struct sb_tls_creds *creds, struct sb_err *err)
+{
+	static const char *const names[] = { [SB_BUS_CONTROL] = "control", [SB_BUS_PEER] = "peer" };
+	SB_CLEANUP(config_freep) nng_tls_config *config = NULL;
+	SB_CLEANUP(sb_freep) char *copy = strdup(address);
+	struct door *door = &bus->doors[id];
+	int rc;
+
+	if (!copy)
+		return sb_err_nomem(err);
+	rc = sb_wire_tls_config(creds, NULL, &config, err);
+	if (rc < 0)
+		return sb_err_wrap(err, rc, "%s listener", names[id]);
+	if (door->n_listeners) {
+		if (strcmp(door->address, address) || (port != door->asked_port && port != door->port))
+			return sb_err_set(err, SB_E_INVALID, "%s listener: open already on port %u",
+					names[id], door->port);
+		return door_reload(door, config, err);
+	}
+	rc = door_open(door, address, port, config, err);
+	if (rc < 0) {
+		door_close(door);
+		return sb_err_wrap(err, rc, "%s listener", names[id]);
+	}
+	door->address = sb_steal(copy);
+	door->asked_port = port;
+	for (unsigned i = 0; i < door->n_listeners; i++)
+		accept_start(&door->listeners[i]);
+	return 0;
+}
+
+uint16_t sb_bus_port(const struct sb_bus *bus, enum sb_bus_door door)
+{
+	return bus->doors[door].port;
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	struct sb_bus *bus = ctx;
+	bool probe = bus->ticks++ % PROBE_TICKS == 0;
+	unsigned left = 0;
+
+	for (int i = 0; i < SB_BUS_DOOR_COUNT_; i++) {
+		conns_sweep(&bus->doors[i], sb_now_boot_ms(), probe);
+		left += bus->doors[i].n_conns;
+	}
+	return left ? sb_timer_once(bus->loop, &bus->tick, TICK_MS, on_tick, bus, NULL) : 0;
+}
+
+void bus_arm_tick(struct sb_bus *bus)
+{
+	int enabled = SD_EVENT_OFF;
+
+	if (bus->tick)
+		sd_event_source_get_enabled(bus->tick, &enabled);
+	/* A failure is repeated by the next connection. */
+	if (enabled == SD_EVENT_OFF)
+		sb_timer_once(bus->loop, &bus->tick, TICK_MS, on_tick, bus, NULL);
+}
+
+int sb_bus_new(sd_event *loop, struct sb_mailbox *box, sb_bus_request_fn fn, void *ctx,
+		struct sb_bus **ret, struct sb_err *err)
+{
+	struct sb_bus *bus = calloc(1, sizeof(*bus));
+
+	if (!bus)
+		return sb_err_nomem(err);
+	bus->loop = loop;
+	bus->box = box;
+	bus->fn = fn;
+	bus->ctx = ctx;
+	for (int i = 0; i < SB_BUS_DOOR_COUNT_; i++) {
+		bus->doors[i].bus = bus;
+		bus->doors[i].id = (enum sb_bus_door)i;
+	}
+	*ret = bus;
+	return 0;
+}
+
+void sb_bus_free(struct sb_bus *bus)
+{
+	if (!bus)
+		return;
+	for (int i = 0; i < SB_BUS_DOOR_COUNT_; i++)
+		door_close(&bus->doors[i]);
+	sd_event_source_disable_unref(bus->tick);
+	free(bus);
+}

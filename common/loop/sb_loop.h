@@ -27,6 +27,9 @@ SB_DEFINE_CLEANUP(sb_mailbox_free, struct sb_mailbox *)
 /** From any thread; never blocks and never fails. A letter that is already posted must not be
  * posted again before it was delivered. */
 void sb_mailbox_post(struct sb_mailbox *box, struct sb_mail *mail);
+/** Take @mail back when it is posted and not delivered, so that what embeds it can be freed. Call
+ * on the loop thread, after whoever posts @mail was stopped. */
+void sb_mailbox_withdraw(struct sb_mailbox *box, struct sb_mail *mail);
 
 /* --- workers --- */
 

@@ -7,13 +7,14 @@
 
 #define SB_PROTOCOL           1u
 #define SB_WIRE_MAX_BYTES     ((size_t)8 << 20) /* NNG_OPT_RECVMAXSZ on both sides */
+#define SB_WIRE_MEMORY_MAX    ((size_t)32 << 20) /* heap one unpacked message may take */
 #define SB_WIRE_ID_BYTES      16
 #define SB_WIRE_DEADLINE_MAX_MS 3600000u
 #define SB_CONTROL_PORT       47100
 #define SB_PEER_PORT          47101
 
-typedef struct _Sparkbus__Request sb_request;
-typedef struct _Sparkbus__Response sb_response;
+typedef Sparkbus__Request sb_request;
+typedef Sparkbus__Response sb_response;
 
 /** Fill @id with random bytes. Return: 0 or -SB_E_INTERNAL. */
 int sb_wire_new_id(uint8_t id[SB_WIRE_ID_BYTES], struct sb_err *err);
@@ -22,8 +23,8 @@ int sb_wire_new_id(uint8_t id[SB_WIRE_ID_BYTES], struct sb_err *err);
 int sb_wire_pack(const ProtobufCMessage *msg, uint8_t **ret_data, size_t *ret_len,
 		struct sb_err *err);
 /** Unpack within SB_WIRE_MAX_BYTES and a bounded allocator (a small message cannot make us take
- * hundreds of megabytes). -SB_E_PROTOCOL when the bytes are not such a message. Free with
- * protobuf_c_message_free_unpacked(msg, NULL). */
+ * hundreds of megabytes). -SB_E_PROTOCOL when the bytes are not such a message, -SB_E_RANGE over a
+ * cap. Free with protobuf_c_message_free_unpacked(msg, NULL). */
 int sb_wire_unpack(const ProtobufCMessageDescriptor *desc, const void *data, size_t len,
 		ProtobufCMessage **ret_msg, struct sb_err *err);
 

@@ -1,0 +1,59 @@
+/* internal.h - shared between the files of agent/bus only. */
+#ifndef SB_BUS_INTERNAL_H
+#define SB_BUS_INTERNAL_H
+
+#include <nng/nng.h>
+
+#include "sb_bus.h"
+#include "sb_wire_nng.h"
+
+struct conn;
+
+#define LISTENERS_MAX 2 /* IPv6 and IPv4, where one socket does not take both */
+
+/* One listening socket of a door, with one accept pending. */
+struct listener {
+	struct door *door;
+	nng_stream_listener *stream;
+	nng_aio *aio;
+	struct sb_mail mail;
+	unsigned generation; /* of the credentials the pending accept was started with */
+	bool pending;
+	sd_event_source *retry; /* after an accept failed: descriptors or memory ran out */
+};
+
+struct door {
+	struct sb_bus *bus;
+	enum sb_bus_door id;
+	struct listener listeners[LISTENERS_MAX];
+	unsigned n_listeners;
+	char *address;
+	uint16_t asked_port, port;
+	unsigned generation; /* counts credentials; connections of older ones are closed */
+	struct conn *conns;        /* those that are closed and not yet freed too */
+	struct sb_bus_call *calls; /* those that wait for their answer, newest first */
+	unsigned n_conns, n_handshakes, n_calls; /* open connections; without those closed */
+};
+
+struct sb_bus {
+	sd_event *loop;
+	struct sb_mailbox *box;
+	sb_bus_request_fn fn;
+	void *ctx;
+	struct door doors[SB_BUS_DOOR_COUNT_];
+	sd_event_source *tick; /* armed while there is a connection */
+	unsigned ticks;
+};
+
+/** Take over @stream, just accepted; it is closed when that fails. */
+void conn_new(struct door *door, nng_stream *stream, unsigned generation);
+/** Close every connection of @door made with credentials before @generation. */
+void conns_close_before(struct door *door, unsigned generation);
+/** Close what broke a deadline; once in a while also what broke without a word. */
+void conns_sweep(struct door *door, uint64_t now_ms, bool probe);
+/** Close and free all at once. The loop does not run any more. */
+void conns_free(struct door *door);
+/** Make sure that conns_sweep() is called while there is a connection. */
+void bus_arm_tick(struct sb_bus *bus);
+
+#endif
