@@ -1,0 +1,570 @@
+/* http.c - curl's multi interface on an sd-event loop.
+ *
+ * curl tells which descriptors it watches (on_socket) and when it wants to be woken (on_timer);
+ * both become sd-event sources, and their handlers are the only places that drive curl. While
+ * curl runs, its write and header callbacks only fill the request's buffer and put the request
+ * into the ready list. When curl has returned, dispatch() hands buffers and ends to the owners of
+ * the requests. A stream whose owner is slower than the engine is paused when its buffer is full,
+ * so a request never holds more than HTTP_STREAM_MAX bytes, or its reply_max.
+ *
+ * The timeouts of a whole request are curl's. The time without a byte is ours: curl counts it in
+ * whole seconds and only while a transfer runs. */
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "internal.h"
+
+#define HTTP_STREAM_MAX   ((size_t)64 << 10) /* bytes of a stream not yet taken by its owner */
+#define HTTP_ERROR_MAX    ((size_t)64 << 10) /* bytes of the body of a refusal */
+#define HTTP_IDLE_CONNS   8L                 /* connections kept for the next request */
+#define HTTP_CONNECT_MS   10000L
+#define HTTP_VERSION_SIZE 16
+
+struct http {
+	sd_event *loop;
+	CURLM *multi;
+	sd_event_source *timer;
+	char *socket;
+	TAILQ_HEAD(, http_req) all, ready;
+	struct http_later *later;
+	bool dispatching, dead;
+	struct http_later destroy;
+};
+
+struct http_req {
+	struct http *http;
+	TAILQ_ENTRY(http_req) all, ready;
+	struct http_later later;
+	CURL *easy;
+	struct curl_slist *headers;
+	struct http_ask ask;
+	sd_event_source *idle;
+	uint64_t last_us; /* of the last byte from the engine, CLOCK_MONOTONIC */
+	struct sb_strbuf buf;
+	struct sb_err err;
+	int status;
+	bool queued, headed, head_told, paused, over_cap, finished, dropped;
+	char api_version[HTTP_VERSION_SIZE];
+};
+
+void http_later(struct http *http, struct http_later *later)
+{
+	if (!http->dispatching) {
+		later->run(later);
+		return;
+	}
+	later->next = http->later;
+	http->later = later;
+}
+
+static void queue(struct http_req *req)
+{
+	if (req->queued || req->dropped)
+		return;
+	req->queued = true;
+	TAILQ_INSERT_TAIL(&req->http->ready, req, ready);
+}
+
+static void req_free(struct http_later *later)
+{
+	struct http_req *req = sb_container_of(later, struct http_req, later);
+
+	sd_event_source_disable_unref(req->idle);
+	curl_easy_cleanup(req->easy);
+	curl_slist_free_all(req->headers);
+	sb_strbuf_done(&req->buf);
+	free(req);
+}
+
+/* From here on nothing of @req calls back; its memory goes when no callback is on the stack. */
+static void req_drop(struct http_req *req)
+{
+	struct http *http = req->http;
+
+	if (req->dropped)
+		return;
+	req->dropped = true;
+	if (req->queued)
+		TAILQ_REMOVE(&http->ready, req, ready);
+	TAILQ_REMOVE(&http->all, req, all);
+	curl_multi_remove_handle(http->multi, req->easy);
+	req->idle = sd_event_source_disable_unref(req->idle);
+	http_later(http, &req->later);
+}
+
+void http_cancel(struct http_req *req)
+{
+	if (req)
+		req_drop(req);
+}
+
+/* --- what a CURLcode means --- */
+
+static const struct {
+	CURLcode from;
+	enum sb_code code;
+	const char *text;
+} ends[] = {
+	{ CURLE_OPERATION_TIMEDOUT, SB_E_TIMEOUT, "no answer within the deadline" },
+	{ CURLE_GOT_NOTHING, SB_E_UNAVAILABLE, "hung up without an answer" },
+	{ CURLE_PARTIAL_FILE, SB_E_UNAVAILABLE, "hung up in the middle of its answer" },
+	{ CURLE_RECV_ERROR, SB_E_UNAVAILABLE, "hung up in the middle of its answer" },
+	{ CURLE_SEND_ERROR, SB_E_UNAVAILABLE, "hung up before it had the request" },
+	{ CURLE_WEIRD_SERVER_REPLY, SB_E_PROTOCOL, "does not speak HTTP" },
+	{ CURLE_UNSUPPORTED_PROTOCOL, SB_E_PROTOCOL, "does not speak HTTP" },
+	{ CURLE_BAD_CONTENT_ENCODING, SB_E_PROTOCOL, "sent an unknown content encoding" },
+	{ CURLE_OUT_OF_MEMORY, SB_E_NOMEM, "out of memory" },
+};
+
+static void set_connect_err(const struct http_req *req, struct sb_err *err)
+{
+	const char *path = req->http->socket;
+	long errnum = 0;
+
+	curl_easy_getinfo(req->easy, CURLINFO_OS_ERRNO, &errnum);
+	if (errnum == EACCES || errnum == EPERM) {
+		sb_err_set(err, SB_E_DENIED, "container engine at %s: permission denied", path);
+		sb_err_hint(err, 0,
+				"run the agent as root or as a member of the group that owns %s",
+				path);
+		return;
+	}
+	if (errnum == ENOENT)
+		sb_err_set(err, SB_E_UNAVAILABLE,
+				"container engine at %s: not running (no such socket)", path);
+	else if (errnum == ECONNREFUSED || errnum == 0)
+		sb_err_set(err, SB_E_UNAVAILABLE,
+				"container engine at %s: not running (connection refused)", path);
+	else
+		sb_err_set(err, SB_E_UNAVAILABLE, "container engine at %s: cannot connect (%s)",
+				path, strerror((int)errnum));
+	sb_err_hint(err, 0, "start it: systemctl start docker");
+}
+
+static void set_end_err(struct http_req *req, CURLcode code)
+{
+	const char *path = req->http->socket;
+
+	if (req->over_cap) {
+		sb_err_set(&req->err, SB_E_RANGE,
+				"container engine at %s: reply larger than %zu bytes", path,
+				req->buf.max);
+		return;
+	}
+	if (code == CURLE_COULDNT_CONNECT) {
+		set_connect_err(req, &req->err);
+		return;
+	}
+	for (size_t i = 0; i < sb_countof(ends); i++)
+		if (ends[i].from == code) {
+			sb_err_set(&req->err, ends[i].code, "container engine at %s: %s", path,
+					ends[i].text);
+			return;
+		}
+	sb_err_set(&req->err, SB_E_INTERNAL, "container engine at %s: %s", path,
+			curl_easy_strerror(code));
+}
+
+/* --- handing over: the only place where owners are called --- */
+
+static bool is_stream(const struct http_req *req)
+{
+	return req->ask.data && req->status >= 200 && req->status < 300;
+}
+
+static void deliver_end(struct http_req *req)
+{
+	struct http_result res = {
+		.status = req->status,
+		.body = sb_strbuf_str(&req->buf),
+		.len = req->buf.len,
+		.api_version = req->api_version,
+		.err = req->err.code ? &req->err : NULL,
+	};
+
+	/* Out of the lists first, so that a cancel from within done() finds it gone. */
+	req_drop(req);
+	req->ask.done(req->ask.ctx, &res);
+}
+
+static void deliver(struct http_req *req)
+{
+	if (req->headed && !req->head_told && is_stream(req)) {
+		req->head_told = true;
+		if (req->ask.head)
+			req->ask.head(req->ask.ctx);
+	}
+	if (!req->dropped && is_stream(req) && req->buf.len) {
+		req->ask.data(req->ask.ctx, req->buf.data, req->buf.len);
+		sb_strbuf_reset(&req->buf);
+	}
+	if (req->dropped)
+		return;
+	if (req->finished) {
+		deliver_end(req);
+	} else if (req->paused) {
+		req->paused = false;
+		curl_easy_pause(req->easy, CURLPAUSE_CONT);
+	}
+}
+
+static void http_destroy(struct http_later *later)
+{
+	struct http *http = sb_container_of(later, struct http, destroy);
+
+	curl_multi_cleanup(http->multi);
+	sd_event_source_disable_unref(http->timer);
+	sd_event_unref(http->loop);
+	free(http->socket);
+	free(http);
+	curl_global_cleanup();
+}
+
+static void dispatch(struct http *http)
+{
+	struct http_req *req;
+	CURLMsg *msg;
+	int left;
+
+	http->dispatching = true;
+	while ((msg = curl_multi_info_read(http->multi, &left))) {
+		if (msg->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&req);
+		req->finished = true;
+		if (msg->data.result != CURLE_OK && !req->err.code)
+			set_end_err(req, msg->data.result);
+		queue(req);
+	}
+	while ((req = TAILQ_FIRST(&http->ready))) {
+		TAILQ_REMOVE(&http->ready, req, ready);
+		req->queued = false;
+		deliver(req);
+	}
+	/* What runs now may free http itself, which was added last and so would run first. */
+	struct http_later *todo = sb_steal(http->later);
+	bool dead = http->dead;
+	http->dispatching = false;
+	while (todo) {
+		struct http_later *next = todo->next;
+
+		todo->run(todo);
+		todo = next;
+	}
+	if (dead)
+		http_destroy(&http->destroy);
+}
+
+/* --- curl to sd-event --- */
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *arg)
+{
+	struct http *http = arg;
+	int mask = 0, running;
+
+	if (revents & EPOLLIN)
+		mask |= CURL_CSELECT_IN;
+	if (revents & EPOLLOUT)
+		mask |= CURL_CSELECT_OUT;
+	if (revents & (EPOLLERR | EPOLLHUP))
+		mask |= CURL_CSELECT_ERR;
+	curl_multi_socket_action(http->multi, fd, mask, &running);
+	dispatch(http);
+	return 0;
+}
+
+static int on_time(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct http *http = arg;
+	int running;
+
+	curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	dispatch(http);
+	return 0;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socketp)
+{
+	static const uint32_t events[] = {
+		[CURL_POLL_NONE] = 0,
+		[CURL_POLL_IN] = EPOLLIN,
+		[CURL_POLL_OUT] = EPOLLOUT,
+		[CURL_POLL_INOUT] = EPOLLIN | EPOLLOUT,
+	};
+	struct http *http = arg;
+	sd_event_source *source = socketp;
+
+	if (what == CURL_POLL_REMOVE) {
+		sd_event_source_disable_unref(source);
+		return 0;
+	}
+	if (source)
+		return sd_event_source_set_io_events(source, events[what]) < 0 ? -1 : 0;
+	if (sd_event_add_io(http->loop, &source, fd, events[what], on_io, http) < 0)
+		return -1;
+	curl_multi_assign(http->multi, fd, source);
+	return 0;
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	struct http *http = arg;
+
+	if (timeout_ms < 0)
+		return sd_event_source_set_enabled(http->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
+	if (sd_event_source_set_time_relative(http->timer, (uint64_t)timeout_ms * 1000) < 0)
+		return -1;
+	return sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT) < 0 ? -1 : 0;
+}
+
+/* curl itself opens sockets that a child would inherit. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
+{
+	return socket(addr->family, addr->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, addr->protocol);
+}
+
+/* --- one request --- */
+
+static void touch(struct http_req *req)
+{
+	sd_event_now(req->http->loop, CLOCK_MONOTONIC, &req->last_us);
+}
+
+static size_t on_write(char *data, size_t size, size_t n, void *arg)
+{
+	struct http_req *req = arg;
+
+	n *= size;
+	touch(req);
+	if (is_stream(req) && req->buf.len && req->buf.len + n > HTTP_STREAM_MAX) {
+		req->paused = true;
+		queue(req);
+		return CURL_WRITEFUNC_PAUSE;
+	}
+	if (sb_strbuf_add(&req->buf, data, n) < 0) {
+		req->over_cap = req->buf.failed == -SB_E_RANGE;
+		if (!req->over_cap)
+			sb_err_nomem(&req->err);
+		return 0;
+	}
+	if (is_stream(req))
+		queue(req);
+	return n;
+}
+
+static void take_version(struct http_req *req, const char *line, size_t n)
+{
+	static const char name[] = "Api-Version:";
+	size_t at = sizeof(name) - 1, len = 0;
+
+	if (n < at || strncasecmp(line, name, at))
+		return;
+	while (at < n && line[at] == ' ')
+		at++;
+	while (at < n && line[at] > ' ' && len < sizeof(req->api_version) - 1)
+		req->api_version[len++] = line[at++];
+	req->api_version[len] = '\0';
+}
+
+static size_t on_header(char *line, size_t size, size_t n, void *arg)
+{
+	struct http_req *req = arg;
+	long status = 0;
+
+	n *= size;
+	touch(req);
+	if (n > 2) {
+		take_version(req, line, n);
+		return n;
+	}
+	curl_easy_getinfo(req->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status < 200)
+		return n;
+	req->status = (int)status;
+	req->headed = true;
+	if (req->ask.data && !is_stream(req))
+		req->buf.max = HTTP_ERROR_MAX;
+	if (is_stream(req)) {
+		req->buf.max = HTTP_STREAM_MAX + CURL_MAX_WRITE_SIZE;
+		queue(req);
+	}
+	return n;
+}
+
+static int on_idle(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct http_req *req = arg;
+	struct http *http = req->http;
+	uint64_t limit_us = req->ask.idle_ms * 1000, now, idle_us;
+
+	if (req->headed && !req->ask.idle_always)
+		return 0;
+	sd_event_now(http->loop, CLOCK_MONOTONIC, &now);
+	idle_us = now > req->last_us ? now - req->last_us : 0;
+	if (idle_us < limit_us) {
+		sd_event_source_set_time_relative(source, limit_us - idle_us);
+		sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+		return 0;
+	}
+	sb_err_set(&req->err, SB_E_TIMEOUT, "container engine at %s: silent for %llu ms",
+			http->socket, (unsigned long long)req->ask.idle_ms);
+	req->finished = true;
+	queue(req);
+	dispatch(http);
+	return 0;
+}
+
+static int add_header(struct http_req *req, const char *name, const char *value)
+{
+	SB_CLEANUP(sb_freep) char *line = text_new("%s: %s", name, value);
+	struct curl_slist *list = line ? curl_slist_append(req->headers, line) : NULL;
+
+	if (!list)
+		return -SB_E_NOMEM;
+	req->headers = list;
+	return 0;
+}
+
+/* curl announces bodies over 1 MiB by "Expect:", which would cost the engine a second. */
+static int set_headers(struct http_req *req)
+{
+	const struct http_ask *ask = &req->ask;
+	struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+
+	if (!list)
+		return -SB_E_NOMEM;
+	req->headers = list;
+	/* Without a type, curl would call an empty body a form. */
+	if (add_header(req, "Content-Type", ask->content_type ? ask->content_type : "") < 0)
+		return -SB_E_NOMEM;
+	if (ask->auth && add_header(req, "X-Registry-Auth", ask->auth) < 0)
+		return -SB_E_NOMEM;
+	return 0;
+}
+
+static bool set_options(struct http_req *req)
+{
+	const struct http_ask *ask = &req->ask;
+	SB_CLEANUP(sb_freep) char *url = text_new("http://localhost%s", ask->target);
+	CURL *e = req->easy;
+	bool bad = !url;
+
+	bad = bad || curl_easy_setopt(e, CURLOPT_URL, url);
+	bad = bad || curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, req->http->socket);
+	if (ask->body || !strcmp(ask->method, "POST")) {
+		bad = bad || curl_easy_setopt(e, CURLOPT_POST, 1L);
+		bad = bad || curl_easy_setopt(e, CURLOPT_POSTFIELDS, ask->body ? ask->body : "");
+		bad = bad || curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ask->len);
+	}
+	bad = bad || curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, ask->method);
+	bad = bad || curl_easy_setopt(e, CURLOPT_HTTPHEADER, req->headers);
+	bad = bad || curl_easy_setopt(e, CURLOPT_PRIVATE, req);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
+	curl_easy_setopt(e, CURLOPT_WRITEDATA, req);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, req);
+	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(e, CURLOPT_PROXY, ""); /* else http_proxy of the environment counts */
+	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, HTTP_CONNECT_MS);
+	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)ask->deadline_ms);
+	/* On a kept connection that turns out dead, curl repeats the request by itself. */
+	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, ask->once ? 1L : 0L);
+	return !bad;
+}
+
+static int arm_idle(struct http_req *req, struct sb_err *err)
+{
+	int rc;
+
+	touch(req);
+	if (!req->ask.idle_ms)
+		return 0;
+	rc = sd_event_add_time_relative(req->http->loop, &req->idle, CLOCK_MONOTONIC,
+			req->ask.idle_ms * 1000, 1000, on_idle, req);
+	return rc < 0 ? sb_err_errno(err, -rc, "timer") : 0;
+}
+
+int http_start(struct http *http, const struct http_ask *ask, struct http_req **ret,
+		struct sb_err *err)
+{
+	struct http_req *req = calloc(1, sizeof(*req));
+	CURLMcode mc;
+	int rc;
+
+	if (!req)
+		return sb_err_nomem(err);
+	req->http = http;
+	req->ask = *ask;
+	req->later.run = req_free;
+	req->buf.max = ask->reply_max;
+	req->easy = curl_easy_init();
+	if (!req->easy || set_headers(req) < 0 || !set_options(req)) {
+		req_free(&req->later);
+		return sb_err_nomem(err);
+	}
+	req->ask.target = req->ask.auth = NULL; /* curl has copies; the caller's may go */
+	rc = arm_idle(req, err);
+	if (rc < 0) {
+		req_free(&req->later);
+		return rc;
+	}
+	mc = curl_multi_add_handle(http->multi, req->easy);
+	if (mc) {
+		req_free(&req->later);
+		return sb_err_set(err, SB_E_INTERNAL, "curl: %s", curl_multi_strerror(mc));
+	}
+	TAILQ_INSERT_TAIL(&http->all, req, all);
+	*ret = req;
+	return 0;
+}
+
+/* --- life --- */
+
+int http_new(sd_event *loop, const char *socket, struct http **ret, struct sb_err *err)
+{
+	struct http *http;
+	int rc;
+
+	if (strlen(socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return sb_err_set(err, SB_E_INVALID, "socket path %s is too long", socket);
+	http = calloc(1, sizeof(*http));
+	if (!http)
+		return sb_err_nomem(err);
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	TAILQ_INIT(&http->all);
+	TAILQ_INIT(&http->ready);
+	http->loop = sd_event_ref(loop);
+	http->socket = strdup(socket);
+	http->multi = curl_multi_init();
+	rc = sd_event_add_time(loop, &http->timer, CLOCK_MONOTONIC, 0, 1000, on_time, http);
+	if (rc < 0 || !http->multi || !http->socket) {
+		http_destroy(&http->destroy);
+		return rc < 0 ? sb_err_errno(err, -rc, "timer") : sb_err_nomem(err);
+	}
+	sd_event_source_set_enabled(http->timer, SD_EVENT_OFF);
+	curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
+	curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
+	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, HTTP_IDLE_CONNS);
+	*ret = http;
+	return 0;
+}
+
+void http_free(struct http *http)
+{
+	struct http_req *req;
+
+	if (!http)
+		return;
+	while ((req = TAILQ_FIRST(&http->all)))
+		req_drop(req);
+	http->dead = true;
+	if (!http->dispatching)
+		http_destroy(&http->destroy);
+}
