@@ -2,10 +2,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "sb_fs.h"
@@ -146,13 +144,12 @@ START_TEST(a_failed_write_keeps_the_old_file)
 	SB_CLEANUP(sb_freep) char *path = sb_fs_join(testdir, "f");
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf buf = SB_STRBUF_INIT;
 	SB_CLEANUP(sb_freep) char *data = calloc(1, 100000);
-	struct rlimit limit = { 4096, 4096 };
 	struct sb_err err;
 
 	ck_assert_int_eq(sb_fs_write(path, "old", 3, 0600, &err), 0);
-	signal(SIGXFSZ, SIG_IGN);
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	testdir_limit_files(4096);
 	ck_assert_int_eq(sb_fs_write(path, data, 100000, 0600, &err), -SB_E_RANGE);
+	testdir_limit_files(RLIM_INFINITY);
 	ck_assert_ptr_nonnull(strstr(err.text, path));
 	ck_assert_int_eq(sb_fs_read(path, 10, &buf, &err), 0);
 	ck_assert_str_eq(sb_strbuf_str(&buf), "old");

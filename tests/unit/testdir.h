@@ -6,8 +6,10 @@
 #define TESTDIR_H
 
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <check.h>
@@ -47,6 +49,19 @@ static inline void testdir_make(void)
 static inline void testdir_done(void)
 {
 	free(testdir);
+}
+
+/** Writes past @bytes of a file fail, as on a full disk; RLIM_INFINITY ends it. check's own
+ * messages go through a file too: assert little in between. */
+static inline void testdir_limit_files(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = bytes;
+	if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
+		abort();
 }
 
 /** Give every test of @tc a folder: testdir. */
