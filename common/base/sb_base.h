@@ -48,6 +48,13 @@ uint64_t sb_now_boot_ms(void);
 /** @return CLOCK_REALTIME in milliseconds since 1970: for stamps that people read. */
 uint64_t sb_now_unix_ms(void);
 
+/** Make @text fit for a terminal, a log line and a protobuf string, in place: control characters
+ * (C0, DEL, C1) become spaces and bytes that are not UTF-8 become '?'. The length stays. */
+void sb_text_clean(char *text);
+/** The largest size <= @max to which the @len bytes at @text can be cut without splitting a UTF-8
+ * character; @len when it fits. */
+size_t sb_text_cut(const char *text, size_t len, size_t max);
+
 /** True when @s is NULL or empty. */
 static inline bool sb_empty(const char *s)
 {

@@ -27,18 +27,31 @@ static const struct {
 };
 static_assert(sb_countof(codes) == SB_CODE_COUNT_, "a row for each code");
 
-/* Print into @buf; show a cut by a final '+' and keep the result one line. */
+static_assert(SB_ERR_HINT_MAX <= SB_ERR_TEXT_MAX, "one scratch size serves both");
+
+/* Print a clean line into @buf, with a final '+' where it was cut. The scratch copy allows
+ * arguments that point into @buf. */
 static void print_line(char *buf, size_t size, const char *fmt, va_list ap)
 {
-	int n = vsnprintf(buf, size, fmt, ap);
+	char line[SB_ERR_TEXT_MAX];
+	int n = vsnprintf(line, size, fmt, ap);
 
 	if (n < 0)
-		buf[0] = '\0';
+		line[0] = '\0';
 	else if ((size_t)n >= size)
-		buf[size - 2] = '+';
-	for (char *p = buf; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = ' ';
+		strcpy(line + sb_text_cut(line, size - 1, size - 2), "+");
+	sb_text_clean(line);
+	memcpy(buf, line, strlen(line) + 1);
+}
+
+static void print_args(char *buf, size_t size, const char *fmt, ...) SB_PRINTF(3, 4);
+static void print_args(char *buf, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print_line(buf, size, fmt, ap);
+	va_end(ap);
 }
 
 int sb_err_set(struct sb_err *err, enum sb_code code, const char *fmt, ...)
@@ -57,20 +70,15 @@ int sb_err_set(struct sb_err *err, enum sb_code code, const char *fmt, ...)
 
 int sb_err_wrap(struct sb_err *err, int rc, const char *fmt, ...)
 {
-	char inner[SB_ERR_TEXT_MAX];
+	char context[SB_ERR_TEXT_MAX];
 	va_list ap;
-	size_t len;
 
 	if (!err)
 		return rc;
-	memcpy(inner, err->text, sizeof(inner));
 	va_start(ap, fmt);
-	print_line(err->text, sizeof(err->text), fmt, ap);
+	print_line(context, sizeof(context), fmt, ap);
 	va_end(ap);
-	len = strlen(err->text);
-	if ((size_t)snprintf(err->text + len, sizeof(err->text) - len, ": %s", inner) >=
-			sizeof(err->text) - len)
-		err->text[sizeof(err->text) - 2] = '+';
+	print_args(err->text, sizeof(err->text), "%s: %s", context, err->text);
 	return rc;
 }
 

@@ -34,8 +34,8 @@ struct sb_err {
 
 #define SB_ERR_INIT { .code = SB_OK }
 
-/** Fill @err (may be NULL) and clear its hint. Control characters become spaces, so that text
- * from a peer cannot forge lines. Return: -code, so that `return sb_err_set(...)` reads well. */
+/** Fill @err (may be NULL) and clear its hint. Control characters become spaces and what is no
+ * UTF-8 becomes '?', so that text from a peer cannot forge lines. Arguments may point into @err. Return: -code, so that `return sb_err_set(...)` reads well. */
 int sb_err_set(struct sb_err *err, enum sb_code code, const char *fmt, ...) SB_PRINTF(3, 4);
 
 /** Put "context: " before the text already in @err (may be NULL). Return: @rc unchanged. */

@@ -8,24 +8,21 @@
 
 #include "sb_fs.h"
 
-int sb_fs_read(const char *path, size_t max, struct sb_strbuf *ret, struct sb_err *err)
+/* Let @buf take @max bytes more, whatever cap it came with. */
+static void raise_cap(struct sb_strbuf *buf, size_t max)
 {
-	SB_CLEANUP(sb_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	struct stat st;
+	size_t now = buf->max ? buf->max : SB_STRBUF_MAX_DEFAULT;
+	size_t need = max < SIZE_MAX - buf->len ? buf->len + max : SIZE_MAX;
+
+	if (now < need)
+		buf->max = need;
+}
+
+static int read_all(int fd, const char *path, size_t max, struct sb_strbuf *ret, struct sb_err *err)
+{
 	char chunk[16384];
 	size_t got = 0;
 
-	if (fd < 0)
-		return sb_err_errno(err, errno, "%s", path);
-	if (fstat(fd, &st) < 0)
-		return sb_err_errno(err, errno, "%s", path);
-	if (S_ISDIR(st.st_mode))
-		return sb_err_set(err, SB_E_INVALID, "%s: is a directory", path);
-	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
-		return sb_err_set(err, SB_E_RANGE, "%s: %lld bytes, more than the %zu allowed", path,
-				(long long)st.st_size, max);
-	if (ret->max && ret->max < ret->len + max)
-		ret->max = ret->len + max;
 	for (;;) {
 		ssize_t n = read(fd, chunk, sizeof(chunk));
 
@@ -33,15 +30,38 @@ int sb_fs_read(const char *path, size_t max, struct sb_strbuf *ret, struct sb_er
 			continue;
 		if (n < 0)
 			return sb_err_errno(err, errno, "%s", path);
-		if (n == 0)
-			return sb_strbuf_add(ret, "", 0) < 0 ? sb_err_nomem(err) : 0;
+		if ((size_t)n > max - got)
+			return sb_err_set(err, SB_E_RANGE, "%s: more than the %zu bytes allowed",
+					path, max);
 		got += (size_t)n;
-		if (got > max)
-			return sb_err_set(err, SB_E_RANGE, "%s: more than the %zu bytes allowed", path,
-					max);
 		if (sb_strbuf_add(ret, chunk, (size_t)n) < 0)
 			return sb_err_nomem(err);
+		if (n == 0)
+			return 0;
 	}
+}
+
+int sb_fs_read(const char *path, size_t max, struct sb_strbuf *ret, struct sb_err *err)
+{
+	SB_CLEANUP(sb_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	size_t before = ret->len;
+	struct stat st;
+	int rc;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return sb_err_errno(err, errno, "%s", path);
+	if (S_ISDIR(st.st_mode))
+		return sb_err_set(err, SB_E_INVALID, "%s: is a directory", path);
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
+		return sb_err_set(err, SB_E_RANGE, "%s: %lld bytes, more than the %zu allowed",
+				path, (long long)st.st_size, max);
+	raise_cap(ret, max);
+	rc = read_all(fd, path, max, ret, err);
+	if (rc < 0 && ret->data) {
+		ret->len = before; /* a part is worse than nothing */
+		ret->data[before] = '\0';
+	}
+	return rc;
 }
 
 static int write_all(int fd, const char *data, size_t len)
@@ -113,6 +133,8 @@ int sb_fs_mkdirs(const char *path, mode_t mode, struct sb_err *err)
 	char copy[PATH_MAX];
 	struct stat st;
 
+	if (!*path)
+		return sb_err_set(err, SB_E_INVALID, "make folder: the path is empty");
 	if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
 		return sb_err_errno(err, ENAMETOOLONG, "%s", path);
 	for (char *p = copy + 1;; p++) {

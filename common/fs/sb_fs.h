@@ -7,8 +7,8 @@
 #include "sb_err.h"
 #include "sb_strbuf.h"
 
-/** Append the whole of @path to @ret. -SB_E_RANGE when it is larger than @max bytes, in which
- * case nothing is read. @ret->max is raised to fit when needed. */
+/** Append the whole of @path to @ret. -SB_E_RANGE when it is larger than @max bytes. On
+ * failure @ret holds what it held. @ret->max is raised to fit when needed. */
 int sb_fs_read(const char *path, size_t max, struct sb_strbuf *ret, struct sb_err *err);
 
 /** Replace @path by @len bytes with @mode, so that a reader or a power cut finds the old

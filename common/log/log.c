@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,29 +16,39 @@ void sb_log_setup(enum sb_log_level level, bool prefix)
 	with_prefix = prefix;
 }
 
+/* How far printing @n bytes into @room got; @room = it was cut, and nothing more fits. */
+static size_t fitted(int n, size_t room)
+{
+	if (n < 0)
+		return 0;
+	return (size_t)n < room ? (size_t)n : room;
+}
+
 void sb_log(enum sb_log_level level, const char *id, const char *fmt, ...)
 {
 	char line[LINE_MAX_BYTES];
-	size_t at;
+	const size_t room = sizeof(line) - 1; /* the rest is for the line end */
+	int saved = errno;
+	size_t at = 0;
 	va_list ap;
-	int n;
 
 	if (level > max_level)
 		return;
-	n = with_prefix ? snprintf(line, sizeof(line), "<%d>%s ", (int)level, id)
-			: snprintf(line, sizeof(line), "%s ", id);
-	at = n < 0 ? 0 : (size_t)n;
+	if (with_prefix)
+		at = fitted(snprintf(line, room, "<%d>", (int)level), room);
+	at += fitted(snprintf(line + at, room - at, "%s ", id), room - at);
 	va_start(ap, fmt);
-	n = vsnprintf(line + at, sizeof(line) - at - 1, fmt, ap);
+	at += fitted(vsnprintf(line + at, room - at, fmt, ap), room - at);
 	va_end(ap);
-	if (n > 0)
-		at += (size_t)n < sizeof(line) - at - 1 ? (size_t)n : sizeof(line) - at - 2;
-	for (size_t i = 0; i < at; i++)
-		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
-			line[i] = ' ';
+	if (at == room) {
+		at = sb_text_cut(line, room - 1, room - 2);
+		line[at++] = '+';
+		line[at] = '\0';
+	}
+	sb_text_clean(line);
 	line[at++] = '\n';
 	/* One write per line, so that lines of several threads do not mix. A full or closed stderr
 	 * must not stop the agent, hence no look at the result. */
-	if (write(STDERR_FILENO, line, at) < 0)
-		return;
+	(void)!write(STDERR_FILENO, line, at);
+	errno = saved;
 }

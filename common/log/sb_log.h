@@ -13,8 +13,9 @@ enum sb_log_level { SB_LOG_ERR = 3, SB_LOG_WARN = 4, SB_LOG_INFO = 6, SB_LOG_DEB
  * (for the journal). Call before threads start. */
 void sb_log_setup(enum sb_log_level level, bool prefix);
 
-/** Log one line: @id ("job.exit"), then "key=value ..." text. Control characters become spaces.
- * No secret and no prompt may be in it. Safe from any thread. */
+/** Log one line: @id ("job.exit"), then "key=value ..." text. Control characters become spaces;
+ * past 2 KiB the line is cut, with a final '+'. No secret and no prompt may be in it. Safe from any
+ * thread; errno stays as it was. */
 void sb_log(enum sb_log_level level, const char *id, const char *fmt, ...) SB_PRINTF(3, 4);
 
 #endif

@@ -11,6 +11,8 @@ static int reserve(struct sb_strbuf *buf, size_t more)
 	size_t want, space;
 	char *data;
 
+	if (max > SIZE_MAX / 4)
+		max = SIZE_MAX / 4; /* so that doubling cannot wrap */
 	if (buf->failed)
 		return buf->failed;
 	if (more > max || buf->len > max - more)
