@@ -80,7 +80,8 @@ int sb_yaml_expect(const struct sb_yaml_doc *doc, const struct sb_yaml_node *nod
 		enum sb_yaml_type want, const char *what, struct sb_err *err);
 
 /* --- writing: for files that the tool itself keeps (clusters, nodes) --- */
-/** Append @text as a YAML scalar, quoted when it would read back as anything else. */
+/** Append @text as a YAML scalar, quoted when it would read back as anything else.
+ * Return: 0; -SB_E_INVALID when @text is not UTF-8 (nothing is added); @out's failure. */
 int sb_yaml_write_scalar(struct sb_strbuf *out, const char *text);
 
 #endif
