@@ -18,7 +18,7 @@ static void shortest(double value, char *buf, size_t size)
 
 /* Python's repr(float): exponent form when the decimal exponent is < -4 or >= 16, and always a
  * '.' or an exponent. */
-static int add_float(struct sb_strbuf *out, double value)
+int sb_yaml_render_float(double value, struct sb_strbuf *out)
 {
 	char sci[40];
 	char *e;
@@ -110,7 +110,7 @@ static void render(const struct sb_yaml_node *node, struct sb_strbuf *out, bool 
 		sb_strbuf_addf(out, "%lld", (long long)node->integer);
 		break;
 	case SB_YAML_FLOAT:
-		add_float(out, node->real);
+		sb_yaml_render_float(node->real, out);
 		break;
 	case SB_YAML_STR:
 		if (inside)

@@ -71,6 +71,9 @@ const struct sb_yaml_node *sb_yaml_get(const struct sb_yaml_node *map, const cha
  * floats, [1, 'b', None] and {'k': 1} for lists and maps, nothing for null. */
 int sb_yaml_render(const struct sb_yaml_node *node, struct sb_strbuf *out);
 
+/** Append a float as sb_yaml_render() does: fewest digits that read back the same. */
+int sb_yaml_render_float(double value, struct sb_strbuf *out);
+
 /** Fill @err with "name:line:col: <text>". Return: -SB_E_INVALID. */
 int sb_yaml_err(const struct sb_yaml_doc *doc, const struct sb_yaml_node *node,
 		struct sb_err *err, const char *fmt, ...) SB_PRINTF(4, 5);
