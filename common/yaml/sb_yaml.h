@@ -71,6 +71,9 @@ const struct sb_yaml_node *sb_yaml_get(const struct sb_yaml_node *map, const cha
  * floats, [1, 'b', None] and {'k': 1} for lists and maps, nothing for null. */
 int sb_yaml_render(const struct sb_yaml_node *node, struct sb_strbuf *out);
 
+/** Append a float as sb_yaml_render() does: fewest digits that read back the same. */
+int sb_yaml_render_float(double value, struct sb_strbuf *out);
+
 /** Fill @err with "name:line:col: <text>". Return: -SB_E_INVALID. */
 int sb_yaml_err(const struct sb_yaml_doc *doc, const struct sb_yaml_node *node,
 		struct sb_err *err, const char *fmt, ...) SB_PRINTF(4, 5);
@@ -80,7 +83,8 @@ int sb_yaml_expect(const struct sb_yaml_doc *doc, const struct sb_yaml_node *nod
 		enum sb_yaml_type want, const char *what, struct sb_err *err);
 
 /* --- writing: for files that the tool itself keeps (clusters, nodes) --- */
-/** Append @text as a YAML scalar, quoted when it would read back as anything else. */
+/** Append @text as a YAML scalar, quoted when it would read back as anything else.
+ * Return: 0; -SB_E_INVALID when @text is not UTF-8 (nothing is added); @out's failure. */
 int sb_yaml_write_scalar(struct sb_strbuf *out, const char *text);
 
 #endif

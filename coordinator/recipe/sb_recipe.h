@@ -49,6 +49,105 @@ int sb_workload_resolve(const struct sb_recipe *recipe, const struct sb_override
 void sb_workload_free(struct sb_workload *workload);
 SB_DEFINE_CLEANUP(sb_workload_free, struct sb_workload *)
 
-/* Accessors (borrowed; live as long as the workload) are declared here as runtimes need them. */
+/* --- what a workload is; everything is borrowed and lives as long as the workload --- */
+
+const char *sb_workload_name(const struct sb_workload *w);        /* the recipe's stem */
+const char *sb_workload_path(const struct sb_workload *w);        /* as given to the parser */
+const char *sb_workload_description(const struct sb_workload *w); /* "" when there is none */
+/** What is served: -o model, else defaults.model, else the recipe's model. */
+const char *sb_workload_model(const struct sb_workload *w);
+/** The recipe's own model, whatever the overrides say: part of the job's identity. */
+const char *sb_workload_recipe_model(const struct sb_workload *w);
+const char *sb_workload_revision(const struct sb_workload *w); /* "" when there is none */
+/** Resolved: "vllm-distributed", ...; may be a name that no runtime has. */
+const char *sb_workload_runtime(const struct sb_workload *w);
+const char *sb_workload_builder(const struct sb_workload *w); /* "" when there is none */
+/** --image, else the recipe's container; "" leaves the choice to the runtime. */
+const char *sb_workload_image(const struct sb_workload *w);
+/** The recipe's "metadata" map; NULL when there is none. */
+const struct sb_yaml_node *sb_workload_metadata(const struct sb_workload *w);
+
+enum sb_mode { SB_MODE_AUTO, SB_MODE_SOLO, SB_MODE_CLUSTER, SB_MODE_COUNT_ };
+enum sb_mode sb_workload_mode(const struct sb_workload *w);
+unsigned sb_workload_min_nodes(const struct sb_workload *w); /* at least 1 */
+unsigned sb_workload_max_nodes(const struct sb_workload *w); /* 0 = no limit */
+
+/* One configuration value as the winning source gives it. */
+struct sb_value {
+	const char *key;
+	enum sb_yaml_type type;
+	const char *text;   /* as it is put into a command; "" for null */
+	const char *origin; /* "recipe", "-o", "--tp", ... */
+	unsigned line, col; /* in the recipe; 0 when the value does not come from there */
+	bool truthy;        /* as the recipe format counts: not null, false, 0, "" or an empty list */
+};
+/** The value of @key; NULL when it is unset or null. */
+const struct sb_value *sb_workload_config(const struct sb_workload *w, const char *key);
+/** Its text, or @fallback. */
+const char *sb_workload_text(const struct sb_workload *w, const char *key, const char *fallback);
+/** A value as a whole number: 2, "2" and 2.0 are 2. *@ret is untouched when @key is unset.
+ * Return: 0; -SB_E_INVALID naming the key, its place and what is expected: a number in
+ * [@min, @max]. */
+int sb_workload_int(const struct sb_workload *w, const char *key, int64_t min, int64_t max,
+		int64_t *ret, struct sb_err *err);
+/** All values, nulls too: the recipe's order, then what only overrides set. NULL past the end. */
+const struct sb_value *sb_workload_config_at(const struct sb_workload *w, size_t i);
+/** The recipe format's loose bool: a bool is itself, other falsy values are false, else the text
+ * is true when it has a '1', 't' or 'y' in it. NULL is false. */
+bool sb_value_flag(const struct sb_value *value);
+
+/* One variable of the recipe's environment, overrides applied. */
+struct sb_env {
+	const char *name, *value;
+};
+/** The @i-th variable; false past the end. */
+bool sb_workload_env_at(const struct sb_workload *w, size_t i, struct sb_env *ret);
+/** Its value; NULL when unset. */
+const char *sb_workload_env(const struct sb_workload *w, const char *name);
+
+struct sb_ulimit {
+	const char *name;
+	int64_t soft, hard; /* -1 = unlimited */
+};
+struct sb_strings {
+	char **items;
+	size_t n;
+};
+/* How the container is run. Built-in values are the least that NCCL over RDMA needs. */
+struct sb_executor {
+	bool auto_remove, privileged;
+	bool default_devices;   /* @devices is the built-in list: absent ones are left out */
+	const char *gpus, *ipc, *network; /* "" = not given to the engine */
+	const char *user;                 /* "auto", "uid:gid", a name; "" = the image's */
+	const char *restart_policy;       /* "" = none; when set, auto_remove is false */
+	const char *entrypoint;           /* NULL = the image's; "" = cleared */
+	uint64_t shm_bytes, memory_bytes; /* 0 = the engine's default; no limit */
+	struct sb_strings security_opt, cap_add, devices, labels;
+	struct sb_ulimit *ulimits;
+	size_t n_ulimits;
+};
+const struct sb_executor *sb_workload_executor(const struct sb_workload *w);
+/** Executor keys that overrides and clusters may set; NULL past the end. */
+const char *sb_executor_key(size_t i);
+/** "32gb", "512m", "100": bytes, powers of 1024, as docker counts them. Return: 0; -SB_E_INVALID. */
+int sb_size_parse(const char *text, uint64_t *ret_bytes);
+
+/** The command template with placeholders substituted, trailing blanks behind line-continuing
+ * backslashes removed. *@ret is false and nothing is added when the recipe has no template.
+ * Unresolved placeholders go to @diags. Return: 0; -SB_E_INVALID naming a cycle; -SB_E_RANGE. */
+int sb_workload_command(const struct sb_workload *w, struct sb_strbuf *out, bool *ret,
+		struct sb_diags *diags, struct sb_err *err);
+/** Substitute placeholders in any text. */
+int sb_workload_substitute(const struct sb_workload *w, const char *text, struct sb_strbuf *out,
+		struct sb_err *err);
+
+/** Fill @err with "path:line:col: <text>", the place being that of the recipe's key @key (dots go
+ * down: "executor_config.user"); of its first line when the recipe has no such key.
+ * Return: -@code. */
+int sb_workload_err(const struct sb_workload *w, const char *key, enum sb_code code,
+		struct sb_err *err, const char *fmt, ...) SB_PRINTF(5, 6);
+/** The value under a top-level key of the recipe, hooks and mods for instance; NULL when absent.
+ * "build_args" and "mods" are also looked for in runtime_config. */
+const struct sb_yaml_node *sb_workload_key(const struct sb_workload *w, const char *key);
 
 #endif

@@ -1,0 +1,33 @@
+#ifndef SB_PLAN_INTERNAL_H
+#define SB_PLAN_INTERNAL_H
+
+#include "sb_plan.h"
+#include "sb_runtime.h"
+
+/** What this version cannot do, named with line and key; remarks on what it does differently. */
+int sb_plan_check_supported(
+		const struct sb_workload *w, struct sb_diags *diags, struct sb_err *err);
+
+/** How many of the input's nodes are used, by the format's rules, in the published words. */
+int sb_plan_trim(const struct sb_workload *w, const struct sb_runtime *runtime,
+		const struct sb_plan_input *input, struct sb_diags *diags, size_t *ret_n,
+		struct sb_err *err);
+
+/** Copy @text into a field of a fresh message; empty text leaves protobuf's default. */
+int sb_plan_text(char **field, const char *text);
+
+/* What all ranks share. */
+struct rank_shared {
+	const struct sb_launch *launch;
+	const struct sb_runtime *runtime;
+	const struct sb_plan_input *input;
+	const char *job, *image, *serve;
+	const struct sb_words *words;
+	const char *api_key; /* "" when there is none */
+};
+int sb_plan_rank(const struct rank_shared *shared, unsigned rank, Sparkbus__RankSpec **ret,
+		struct sb_err *err);
+/** The text for people: the API key behind "--api-key" becomes "***". NULL when out of memory. */
+char *sb_plan_redact(const char *serve, const char *api_key);
+
+#endif

@@ -1,0 +1,331 @@
+/* rank.c - one node's part of a plan: a container, complete. */
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define MODEL_CACHE_TARGET "/cache/huggingface"
+
+int sb_plan_text(char **field, const char *text)
+{
+	if (sb_empty(text))
+		return 0;
+	*field = strdup(text);
+	if (*field)
+		return 0;
+	*field = (char *)protobuf_c_empty_string;
+	return -SB_E_NOMEM;
+}
+
+static int take_texts(char ***field, size_t *ret_n, char *const *items, size_t n)
+{
+	if (!n)
+		return 0;
+	*field = calloc(n, sizeof(**field));
+	if (!*field)
+		return -SB_E_NOMEM;
+	for (; *ret_n < n; (*ret_n)++) {
+		(*field)[*ret_n] = strdup(items[*ret_n]);
+		if (!(*field)[*ret_n])
+			return -SB_E_NOMEM;
+	}
+	return 0;
+}
+
+/* A message of type @type, initialised, at *@field[*@n], which has room. */
+#define NEW_ITEM(type, init, field, n)                                                             \
+	__extension__({                                                                            \
+		type *sb_m_ = malloc(sizeof(*sb_m_));                                              \
+		if (sb_m_) {                                                                       \
+			init(sb_m_);                                                               \
+			(field)[(n)++] = sb_m_;                                                    \
+		}                                                                                  \
+		sb_m_;                                                                             \
+	})
+
+/* --- environment --- */
+
+/* Names whose values must not be shown. */
+static bool is_secret(const char *name)
+{
+	static const char *const parts[] = { "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL",
+		"API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY" };
+
+	for (size_t i = 0; i < sb_countof(parts); i++)
+		if (strcasestr(name, parts[i]))
+			return true;
+	return false;
+}
+
+static int put_env(struct sb_env *env, size_t *n, const char *name, const char *value)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (!strcmp(env[i].name, name)) {
+			env[i].value = value;
+			return 0;
+		}
+	env[(*n)++] = (struct sb_env){ name, value };
+	return 0;
+}
+
+static int compare_env(const void *a, const void *b)
+{
+	return strcmp(((const struct sb_env *)a)->name, ((const struct sb_env *)b)->name);
+}
+
+static size_t count_env(const struct sb_workload *w, const struct sb_env *a, const struct sb_env *b)
+{
+	struct sb_env one;
+	size_t n = 2; /* the API key and HF_HOME */
+
+	while (sb_workload_env_at(w, n - 2, &one))
+		n++;
+	for (; a && a->name; a++)
+		n++;
+	for (; b && b->name; b++)
+		n++;
+	return n;
+}
+
+/* Later layers win: runtime, its cluster part, recipe, API key, model cache. */
+static size_t merge_env(const struct rank_shared *shared, struct sb_env *env)
+{
+	const struct sb_workload *w = shared->launch->workload;
+	const struct sb_runtime *runtime = shared->runtime;
+	struct sb_env one;
+	size_t n = 0;
+
+	for (const struct sb_env *e = runtime->env; e && e->name; e++)
+		put_env(env, &n, e->name, e->value);
+	for (const struct sb_env *e = runtime->cluster_env; e && e->name && shared->launch->n > 1;
+			e++)
+		put_env(env, &n, e->name, e->value);
+	for (size_t i = 0; sb_workload_env_at(w, i, &one); i++)
+		put_env(env, &n, one.name, one.value);
+	if (runtime->api_key_env && *sb_workload_text(w, "api_key", "") &&
+			!strstr(shared->serve, "--api-key"))
+		put_env(env, &n, runtime->api_key_env, sb_workload_text(w, "api_key", ""));
+	put_env(env, &n, "HF_HOME", MODEL_CACHE_TARGET);
+	qsort(env, n, sizeof(*env), compare_env);
+	return n;
+}
+
+static int take_env(const struct rank_shared *shared, Sparkbus__RankSpec *spec)
+{
+	size_t room = count_env(shared->launch->workload, shared->runtime->env,
+			shared->runtime->cluster_env);
+	SB_CLEANUP(sb_freep) struct sb_env *env = calloc(room, sizeof(*env));
+	size_t n;
+
+	if (!env)
+		return -SB_E_NOMEM;
+	n = merge_env(shared, env);
+	spec->env = calloc(n, sizeof(*spec->env));
+	if (!spec->env)
+		return -SB_E_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		Sparkbus__EnvVar *var = NEW_ITEM(
+				Sparkbus__EnvVar, sparkbus__env_var__init, spec->env, spec->n_env);
+
+		if (!var || sb_plan_text(&var->name, env[i].name) < 0 ||
+				sb_plan_text(&var->value, env[i].value) < 0)
+			return -SB_E_NOMEM;
+		var->secret = is_secret(env[i].name);
+	}
+	return 0;
+}
+
+/* --- container options --- */
+
+static int take_ulimits(const struct sb_executor *e, Sparkbus__ContainerOptions *options)
+{
+	options->ulimits = calloc(e->n_ulimits + 1, sizeof(*options->ulimits));
+	if (!options->ulimits)
+		return -SB_E_NOMEM;
+	for (size_t i = 0; i < e->n_ulimits; i++) {
+		Sparkbus__Ulimit *limit = NEW_ITEM(Sparkbus__Ulimit, sparkbus__ulimit__init,
+				options->ulimits, options->n_ulimits);
+
+		if (!limit || sb_plan_text(&limit->name, e->ulimits[i].name) < 0)
+			return -SB_E_NOMEM;
+		limit->soft = e->ulimits[i].soft;
+		limit->hard = e->ulimits[i].hard;
+	}
+	return 0;
+}
+
+static int take_devices(const struct sb_executor *e, Sparkbus__ContainerOptions *options)
+{
+	options->devices = calloc(e->devices.n + 1, sizeof(*options->devices));
+	if (!options->devices)
+		return -SB_E_NOMEM;
+	for (size_t i = 0; i < e->devices.n; i++) {
+		Sparkbus__Device *device = NEW_ITEM(Sparkbus__Device, sparkbus__device__init,
+				options->devices, options->n_devices);
+
+		if (!device || sb_plan_text(&device->path, e->devices.items[i]) < 0)
+			return -SB_E_NOMEM;
+		device->optional = e->default_devices;
+	}
+	return 0;
+}
+
+static int take_entrypoint(const struct sb_executor *e, Sparkbus__ContainerOptions *options)
+{
+	if (!e->entrypoint)
+		return 0;
+	options->entrypoint = strdup(e->entrypoint);
+	if (!options->entrypoint)
+		return -SB_E_NOMEM;
+	options->has_entrypoint_case = SPARKBUS__CONTAINER_OPTIONS__HAS_ENTRYPOINT_ENTRYPOINT;
+	return 0;
+}
+
+static int take_options(const struct rank_shared *shared, bool init, Sparkbus__RankSpec *spec)
+{
+	const struct sb_executor *e = sb_workload_executor(shared->launch->workload);
+	Sparkbus__ContainerOptions *options = malloc(sizeof(*options));
+
+	if (!options)
+		return -SB_E_NOMEM;
+	sparkbus__container_options__init(options);
+	spec->options = options;
+	options->privileged = e->privileged;
+	options->auto_remove = e->auto_remove && !shared->input->keep;
+	options->shm_bytes = e->shm_bytes;
+	options->memory_bytes = e->memory_bytes;
+	options->init = init;
+	if (sb_plan_text(&options->gpus, e->gpus) < 0 || sb_plan_text(&options->ipc, e->ipc) < 0 ||
+			sb_plan_text(&options->network, e->network) < 0 ||
+			sb_plan_text(&options->user, e->user) < 0 ||
+			sb_plan_text(&options->restart_policy, e->restart_policy) < 0)
+		return -SB_E_NOMEM;
+	if (take_texts(&options->security_opt, &options->n_security_opt, e->security_opt.items,
+			    e->security_opt.n) < 0 ||
+			take_texts(&options->cap_add, &options->n_cap_add, e->cap_add.items,
+					e->cap_add.n) < 0 ||
+			take_texts(&options->labels, &options->n_labels, e->labels.items,
+					e->labels.n) < 0)
+		return -SB_E_NOMEM;
+	if (take_ulimits(e, options) < 0 || take_devices(e, options) < 0)
+		return -SB_E_NOMEM;
+	return take_entrypoint(e, options);
+}
+
+static int take_mounts(Sparkbus__RankSpec *spec)
+{
+	Sparkbus__Mount *mount;
+
+	spec->mounts = calloc(1, sizeof(*spec->mounts));
+	if (!spec->mounts)
+		return -SB_E_NOMEM;
+	mount = NEW_ITEM(Sparkbus__Mount, sparkbus__mount__init, spec->mounts, spec->n_mounts);
+	if (!mount || sb_plan_text(&mount->source, "{hf_cache}") < 0)
+		return -SB_E_NOMEM;
+	return sb_plan_text(&mount->target, MODEL_CACHE_TARGET);
+}
+
+/* --- the rank --- */
+
+char *sb_plan_redact(const char *serve, const char *api_key)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf out = SB_STRBUF_INIT;
+	static const char flag[] = "--api-key";
+	size_t len = strlen(api_key);
+	const char *hit;
+
+	while (len && (hit = strstr(serve, flag))) {
+		hit += strlen(flag);
+		hit += strspn(hit, " =\t\\\n'\"");
+		sb_strbuf_add(&out, serve, (size_t)(hit - serve));
+		if (!strncmp(hit, api_key, len)) {
+			sb_strbuf_adds(&out, "***");
+			hit += len;
+		}
+		serve = hit;
+	}
+	sb_strbuf_adds(&out, serve);
+	return sb_strbuf_steal(&out);
+}
+
+static int take_name(const struct rank_shared *shared, unsigned rank, Sparkbus__RankSpec *spec)
+{
+	char *name = NULL;
+	int n;
+
+	if (shared->launch->n == 1)
+		n = asprintf(&name, "%s_solo", shared->job);
+	else if (shared->runtime->naming == SB_NAMING_NODE)
+		n = asprintf(&name, "%s_node_%u", shared->job, rank);
+	else
+		n = asprintf(&name, "%s_%s", shared->job, rank ? "worker" : "head");
+	if (n < 0)
+		return -SB_E_NOMEM;
+	spec->container_name = name;
+	return 0;
+}
+
+static int take_part(const struct rank_shared *shared, const struct sb_rank_part *part,
+		Sparkbus__RankSpec *spec, bool *ret_init, struct sb_err *err)
+{
+	SB_CLEANUP(sb_words_done) struct sb_words argv = { 0 };
+	SB_CLEANUP(sb_freep)
+	char *shown = sb_plan_redact(sb_strbuf_str(&part->serve), shared->api_key);
+	int rc = sb_shell_argv(sb_strbuf_str(&part->serve), &argv, ret_init, err);
+
+	if (rc < 0)
+		return sb_workload_err(shared->launch->workload, "command", SB_E_INVALID, err,
+				"command: expected one that a shell can read");
+	spec->ports = calloc(part->n_ports + 1, sizeof(*spec->ports));
+	if (!spec->ports || !shown || sb_plan_text(&spec->serve_text, shown) < 0 ||
+			take_texts(&spec->argv, &spec->n_argv, argv.items, argv.n) < 0)
+		return sb_err_nomem(err);
+	for (size_t i = 0; i < part->n_ports; i++)
+		spec->ports[spec->n_ports++] = part->ports[i];
+	spec->stage = part->stage;
+	spec->gate_port = part->gate_port;
+	spec->gate_timeout_ms = part->gate_timeout_ms;
+	return 0;
+}
+
+static int fill(const struct rank_shared *shared, unsigned rank, Sparkbus__RankSpec *spec,
+		struct sb_err *err)
+{
+	SB_CLEANUP(sb_rank_part_done) struct sb_rank_part part = { 0 };
+	const struct sb_plan_node *node = &shared->input->nodes[rank];
+	bool init = false;
+	int rc = shared->runtime->rank(
+			shared->launch, rank, shared->serve, shared->words, &part, err);
+
+	if (rc == 0)
+		rc = take_part(shared, &part, spec, &init, err);
+	if (rc < 0)
+		return rc;
+	spec->rank = rank;
+	spec->peer_port = node->peer_port;
+	if (sb_plan_text(&spec->node, node->name) < 0 ||
+			sb_plan_text(&spec->address, node->address) < 0 ||
+			sb_plan_text(&spec->image, shared->image) < 0 ||
+			take_name(shared, rank, spec) < 0 || take_env(shared, spec) < 0 ||
+			take_mounts(spec) < 0 || take_options(shared, init, spec) < 0)
+		return sb_err_nomem(err);
+	return 0;
+}
+
+int sb_plan_rank(const struct rank_shared *shared, unsigned rank, Sparkbus__RankSpec **ret,
+		struct sb_err *err)
+{
+	Sparkbus__RankSpec *spec = malloc(sizeof(*spec));
+	int rc;
+
+	if (!spec)
+		return sb_err_nomem(err);
+	sparkbus__rank_spec__init(spec);
+	rc = fill(shared, rank, spec, err);
+	if (rc < 0) {
+		sparkbus__rank_spec__free_unpacked(spec, NULL);
+		return rc;
+	}
+	*ret = spec;
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* internal.h - the recipe and the workload inside. */
+#ifndef SB_RECIPE_INTERNAL_H
+#define SB_RECIPE_INTERNAL_H
+
+#include "sb_recipe.h"
+
+/* Caps on what a recipe can make grow. */
+#define SB_RENDER_MAX_BYTES  ((size_t)1 << 20) /* a command with its placeholders substituted */
+#define SB_RENDER_MAX_ROUNDS 32u
+#define SB_NODES_MAX         4096
+#define SB_CONFIG_MAX_KEYS   1000u /* in "defaults", in "env" and by overrides */
+/* Bounds the search for a '}' so that a text full of '{' costs linear time. */
+#define SB_PLACEHOLDER_MAX_BYTES 256
+
+struct env_var {
+	char *name, *value;
+};
+struct env_list {
+	struct env_var *items;
+	size_t n;
+};
+void sb_env_done(struct env_list *list);
+/** Set or replace; both are copied. Return: 0 or -SB_E_NOMEM. */
+int sb_env_set(struct env_list *list, const char *name, const char *value);
+
+struct sb_recipe {
+	unsigned refs; /* the caller's, and one for each workload */
+	char *path, *name;
+	struct sb_yaml_doc *doc;
+	const struct sb_yaml_node *root;
+	struct env_list env; /* expanded */
+	const char *model, *command;
+	bool runtime_is_null;         /* written as null, which is not the same as absent */
+	int64_t min_nodes, max_nodes; /* max 0 = none */
+	bool solo_only, cluster_only;
+};
+
+struct sb_workload {
+	struct sb_recipe *recipe;
+	struct sb_value *values;
+	size_t n_values;
+	char **owned; /* texts of values */
+	size_t n_owned;
+	struct env_list env;
+	char *image;
+	const char *runtime, *builder;
+	enum sb_mode mode;
+	unsigned min_nodes, max_nodes;
+	struct sb_executor executor;
+};
+
+/** Check every key's type; fills the typed fields. */
+int sb_recipe_check(struct sb_recipe *recipe, struct sb_diags *diags, struct sb_err *err);
+/** The format's validation messages, as warnings. */
+void sb_workload_validate(const struct sb_workload *w, struct sb_diags *diags);
+/** The format's runtime and builder resolution, on the values already in @w. */
+void sb_workload_detect(struct sb_workload *w);
+/** Executor settings from overrides, recipe, cluster and built-in values. */
+int sb_executor_resolve(struct sb_workload *w, const struct sb_override *overrides,
+		size_t n_overrides, const struct sb_override *cluster, size_t n_cluster,
+		struct sb_diags *diags, struct sb_err *err);
+void sb_executor_done(struct sb_executor *executor);
+bool sb_is_executor_key(const char *key);
+
+/** Keep @text (heap, may be NULL when out of memory) for the life of @w. */
+const char *sb_workload_own(struct sb_workload *w, char *text);
+/** Python's truth of a node. */
+bool sb_node_truthy(const struct sb_yaml_node *node);
+/** true/yes/on/1 and false/no/off/0/"" in any case; false for anything else. */
+bool sb_text_flag(const char *text, bool *ret);
+/** A scalar as a whole number. */
+bool sb_text_int(const char *text, int64_t *ret);
+
+#endif

@@ -1,0 +1,32 @@
+/* internal.h - the runtimes' objects and what they share. */
+#ifndef SB_RUNTIME_INTERNAL_H
+#define SB_RUNTIME_INTERNAL_H
+
+#include "sb_runtime.h"
+
+/* One row of an engine's flags: order is that of the generated command. */
+struct sb_flag {
+	const char *key, *flag;
+	bool boolean; /* the flag alone, when the value is true */
+};
+
+/** Append " <flag> <text>" for every key of @flags that has a value, but for those in @skip
+ * (NULL-terminated). Nothing is quoted: that is the format. */
+void sb_flags_add(const struct sb_workload *w, const struct sb_flag *flags, size_t n,
+		const char *const *skip, struct sb_strbuf *out);
+/** Append " <flag> <served_model_name>" unless the command says @flag already or there is none. */
+void sb_served_name_add(const struct sb_workload *w, const char *flag, struct sb_strbuf *out);
+/** The recipe's template, rendered and trimmed for appending. *@ret false when there is none. */
+int sb_template_add(const struct sb_workload *w, struct sb_strbuf *out, bool *ret,
+		struct sb_diags *diags, struct sb_err *err);
+/** Product of tensor_, pipeline_ and data_parallel; 0 when none of them is set. */
+int sb_parallel_required(const struct sb_workload *w, unsigned *ret, struct sb_err *err);
+/** One of them: at least 1, 1 when unset. */
+int sb_parallel_of(const struct sb_workload *w, const char *key, unsigned *ret, struct sb_err *err);
+
+/** What to ask of a vLLM server, from its flags and the model's name. */
+enum sb_probe sb_vllm_probe(const struct sb_words *words, const char *model);
+
+extern const struct sb_runtime sb_runtime_vllm_distributed;
+
+#endif

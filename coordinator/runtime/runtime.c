@@ -1,0 +1,149 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define PARALLEL_MAX 4096
+
+/* Every published name; the object is NULL until its file exists. */
+static const struct {
+	const char *name;
+	const struct sb_runtime *runtime;
+} table[] = {
+	{ "atlas", NULL },
+	{ "eugr-vllm", NULL },
+	{ "llama-cpp", NULL },
+	{ "sglang", NULL },
+	{ "trtllm", NULL },
+	{ "vllm-distributed", &sb_runtime_vllm_distributed },
+	{ "vllm-ray", NULL },
+};
+
+const char *sb_runtime_at(size_t i, const struct sb_runtime **ret)
+{
+	if (i >= sb_countof(table))
+		return NULL;
+	if (ret)
+		*ret = table[i].runtime;
+	return table[i].name;
+}
+
+static int refuse_unknown(const char *name, struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf names = SB_STRBUF_INIT;
+
+	for (size_t i = 0; i < sb_countof(table); i++)
+		sb_strbuf_addf(&names, "%s%s", i ? ", " : "", table[i].name);
+	return sb_err_set(err, SB_E_INVALID, "Unknown runtime: '%.80s'. Available: [%s]", name,
+			sb_strbuf_str(&names));
+}
+
+int sb_runtime_find(const char *name, const struct sb_runtime **ret, struct sb_err *err)
+{
+	for (size_t i = 0; i < sb_countof(table); i++) {
+		if (strcmp(table[i].name, name) != 0)
+			continue;
+		if (!table[i].runtime)
+			return sb_err_set(err, SB_E_UNSUPPORTED,
+					"runtime '%s' is not supported by this version", name);
+		*ret = table[i].runtime;
+		return 0;
+	}
+	return refuse_unknown(name, err);
+}
+
+void sb_rank_part_done(struct sb_rank_part *part)
+{
+	sb_strbuf_done(&part->serve);
+	*part = (struct sb_rank_part){ 0 };
+}
+
+void sb_rank_part_port(struct sb_rank_part *part, uint16_t port)
+{
+	for (size_t i = 0; i < part->n_ports; i++)
+		if (part->ports[i] == port)
+			return;
+	if (port && part->n_ports < SB_RANK_PORTS_MAX)
+		part->ports[part->n_ports++] = port;
+}
+
+/* --- shared by runtimes --- */
+
+static bool in_list(const char *key, const char *const *list)
+{
+	for (; list && *list; list++)
+		if (!strcmp(key, *list))
+			return true;
+	return false;
+}
+
+void sb_flags_add(const struct sb_workload *w, const struct sb_flag *flags, size_t n,
+		const char *const *skip, struct sb_strbuf *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct sb_value *value = sb_workload_config(w, flags[i].key);
+
+		if (!value || in_list(flags[i].key, skip))
+			continue;
+		if (!flags[i].boolean)
+			sb_strbuf_addf(out, " %s %s", flags[i].flag, value->text);
+		else if (sb_value_flag(value))
+			sb_strbuf_addf(out, " %s", flags[i].flag);
+	}
+}
+
+void sb_served_name_add(const struct sb_workload *w, const char *flag, struct sb_strbuf *out)
+{
+	const char *name = sb_workload_text(w, "served_model_name", NULL);
+
+	if (name && !strstr(sb_strbuf_str(out), flag))
+		sb_strbuf_addf(out, " %s %s", flag, name);
+}
+
+int sb_template_add(const struct sb_workload *w, struct sb_strbuf *out, bool *ret,
+		struct sb_diags *diags, struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	SB_CLEANUP(sb_freep) char *trimmed = NULL;
+	int rc = sb_workload_command(w, &text, ret, diags, err);
+
+	if (rc < 0 || !*ret)
+		return rc;
+	trimmed = sb_strbuf_steal(&text);
+	if (!trimmed)
+		return sb_err_nomem(err);
+	sb_shell_trim_tail(trimmed);
+	return sb_strbuf_adds(out, trimmed) < 0 ? sb_err_nomem(err) : 0;
+}
+
+int sb_parallel_of(const struct sb_workload *w, const char *key, unsigned *ret, struct sb_err *err)
+{
+	int64_t value = 1;
+	int rc = sb_workload_int(w, key, 1, PARALLEL_MAX, &value, err);
+
+	if (rc == 0)
+		*ret = (unsigned)value;
+	return rc;
+}
+
+int sb_parallel_required(const struct sb_workload *w, unsigned *ret, struct sb_err *err)
+{
+	static const char *const keys[] = { "tensor_parallel", "pipeline_parallel",
+		"data_parallel" };
+	unsigned product = 1, factor;
+	bool any = false;
+
+	for (size_t i = 0; i < sb_countof(keys); i++) {
+		int rc = sb_parallel_of(w, keys[i], &factor, err);
+
+		if (rc < 0)
+			return rc;
+		any = any || sb_workload_config(w, keys[i]);
+		if (__builtin_mul_overflow(product, factor, &product))
+			return sb_err_set(err, SB_E_RANGE,
+					"tensor, pipeline and data parallelism multiply past any "
+					"cluster");
+	}
+	*ret = any ? product : 0;
+	return 0;
+}

@@ -1,0 +1,98 @@
+/* sb_runtime.h - how an engine is launched: one const object per runtime, listed in one table.
+ *
+ * A runtime turns a resolved workload into words: the serve command, and what each rank adds to
+ * it. It knows nothing of containers or the wire, does no I/O and reads no clock; coordinator/plan
+ * puts the rest around it. A new runtime is one file with one object and one row in runtime.c. */
+#ifndef SB_RUNTIME_H
+#define SB_RUNTIME_H
+
+#include "sb_recipe.h"
+#include "sb_shellwords.h"
+
+#define SB_RANK_PORTS_MAX 8
+
+/* Where one launch stands: final nodes, in rank order. */
+struct sb_launch {
+	const struct sb_workload *workload;
+	const char *const *addresses; /* management addresses, [0] is the head's */
+	size_t n;
+	uint16_t init_port; /* rendezvous of native runtimes; never 0 */
+};
+
+/* What one rank is, beyond what all share. Zero is a valid empty one. */
+struct sb_rank_part {
+	struct sb_strbuf serve;            /* its whole serve command */
+	uint16_t ports[SB_RANK_PORTS_MAX]; /* TCP ports that it will listen on */
+	size_t n_ports;
+	unsigned stage;     /* ranks of one stage start together, see plan.proto */
+	uint16_t gate_port; /* what the next stage waits for; 0 = nothing */
+	uint64_t gate_timeout_ms;
+};
+void sb_rank_part_done(struct sb_rank_part *part);
+/** Add a port once; 0 and more than SB_RANK_PORTS_MAX are ignored. */
+void sb_rank_part_port(struct sb_rank_part *part, uint16_t port);
+
+enum sb_probe { /* the numbers of plan.proto, Probe */
+	SB_PROBE_GENERATE,
+	SB_PROBE_EMBED,
+	SB_PROBE_SCORE,
+	SB_PROBE_MODELS,
+	SB_PROBE_COUNT_,
+};
+
+/* How to tell that the head serves. Texts are borrowed from the workload and the words. */
+struct sb_ready {
+	enum sb_probe probe;
+	const char *host; /* to ask, on the head's node */
+	uint16_t port;
+	const char *model;   /* the name clients use */
+	const char *api_key; /* "" when there is none */
+};
+
+/* How containers are named after the job: "<job>_solo" with one node, else by role. */
+enum sb_naming {
+	SB_NAMING_NODE, /* "<job>_node_<rank>" */
+	SB_NAMING_ROLE, /* "<job>_head", "<job>_worker" */
+};
+
+struct sb_runtime {
+	const char *name;          /* as recipes and job ids have it */
+	const char *default_image; /* when the recipe names none */
+	const char *family;        /* engine family: "vllm", "sglang", ... */
+	enum sb_naming naming;
+	/* Environment below the recipe's: of every rank, and with several nodes. NULL-terminated by
+	 * a NULL name. */
+	const struct sb_env *env, *cluster_env;
+	/* Variable in which the engine takes its API key; NULL = by the command line only. */
+	const char *api_key_env;
+	/* With no parallelism set there is nothing to spread: one node is used, whatever is given.
+	 * Otherwise every node given is used. */
+	bool one_node_by_default;
+
+	/* Nodes that the parallelism settings ask for. Called first, before nodes are trimmed.
+	 * 0 in *ret: the settings say nothing. Return: 0; -SB_E_INVALID naming a bad value. */
+	int (*required)(const struct sb_workload *w, unsigned *ret, struct sb_err *err);
+	/* The serve command that all ranks share, without per-rank words, trimmed so that words can
+	 * be appended. Called once, with the final number of nodes. Remarks go to @diags.
+	 * Return: 0 or an error. */
+	int (*serve)(const struct sb_launch *launch, struct sb_strbuf *out, struct sb_diags *diags,
+			struct sb_err *err);
+	/* Fill @ret (empty) for @rank from the shared command @serve and its words. Called once per
+	 * rank, in order. Return: 0 or an error; then the caller still calls sb_rank_part_done().
+	 */
+	int (*rank)(const struct sb_launch *launch, unsigned rank, const char *serve,
+			const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err);
+	/* How to tell that the head serves, from the words of the shared command. Called once,
+	 * before rank(). Return: 0 or an error. */
+	int (*ready)(const struct sb_launch *launch, const struct sb_words *words,
+			struct sb_ready *ret, struct sb_diags *diags, struct sb_err *err);
+};
+
+/** The runtime @name. Return: 0; -SB_E_UNSUPPORTED for a published name that this version does not
+ * have; -SB_E_INVALID for any other, listing the names. The caller adds the place. */
+int sb_runtime_find(const char *name, const struct sb_runtime **ret, struct sb_err *err);
+/** The @i-th published name, NULL past the end; *@ret (may be NULL) is its object, or NULL when
+ * this version does not have it. */
+const char *sb_runtime_at(size_t i, const struct sb_runtime **ret);
+
+#endif

@@ -1,0 +1,404 @@
+/* shellwords.c - POSIX word splitting as bash does it for one simple command.
+ *
+ * The scanner knows quoting exactly and everything else only well enough to notice it: the first
+ * sign of an expansion, an operator, a second command, a builtin or a reserved word makes the text
+ * a script. When in doubt it is a script: bash then decides, at the price of one more process. */
+#include <stdio.h>
+#include <string.h>
+
+#include "sb_shellwords.h"
+
+struct scan {
+	const char *p;
+	struct sb_words *words;
+	struct sb_strbuf word;
+	bool in_word; /* something was seen, perhaps only empty quotes */
+	bool quoted;  /* some part of the word was quoted */
+	bool quoted_before_eq;
+	bool script;
+	bool ended;      /* a newline ended the command: anything behind it is another one */
+	size_t n_assign; /* leading NAME=value words */
+};
+
+/* They change the shell itself, or exist only inside it. */
+static const char *const shell_words[] = {
+	".",
+	":",
+	"!",
+	"[",
+	"{",
+	"}",
+	"alias",
+	"bg",
+	"bind",
+	"break",
+	"builtin",
+	"caller",
+	"case",
+	"cd",
+	"command",
+	"compgen",
+	"complete",
+	"compopt",
+	"continue",
+	"coproc",
+	"declare",
+	"dirs",
+	"disown",
+	"do",
+	"done",
+	"elif",
+	"else",
+	"enable",
+	"esac",
+	"eval",
+	"exec",
+	"exit",
+	"export",
+	"fc",
+	"fg",
+	"fi",
+	"for",
+	"function",
+	"getopts",
+	"hash",
+	"help",
+	"history",
+	"if",
+	"in",
+	"jobs",
+	"let",
+	"local",
+	"logout",
+	"mapfile",
+	"popd",
+	"pushd",
+	"read",
+	"readarray",
+	"readonly",
+	"return",
+	"select",
+	"set",
+	"shift",
+	"shopt",
+	"source",
+	"suspend",
+	"then",
+	"time",
+	"times",
+	"trap",
+	"type",
+	"typeset",
+	"ulimit",
+	"umask",
+	"unalias",
+	"unset",
+	"until",
+	"wait",
+	"while",
+};
+
+static bool is_name_char(char c, bool first)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+			(!first && c >= '0' && c <= '9');
+}
+
+/* NAME=... with the name and the '=' unquoted. */
+static bool is_assignment(const struct scan *s, const char *word)
+{
+	size_t n = 0;
+
+	while (is_name_char(word[n], n == 0))
+		n++;
+	return n && word[n] == '=' && !s->quoted_before_eq;
+}
+
+static bool is_shell_word(const char *word)
+{
+	for (size_t i = 0; i < sb_countof(shell_words); i++)
+		if (!strcmp(word, shell_words[i]))
+			return true;
+	return false;
+}
+
+static void add(struct scan *s, char c)
+{
+	sb_strbuf_addc(&s->word, c);
+	s->in_word = true;
+}
+
+static int end_word(struct scan *s)
+{
+	const char *word = sb_strbuf_str(&s->word);
+	bool leading = s->words->n == s->n_assign;
+	int rc;
+
+	if (!s->in_word)
+		return 0;
+	if (s->ended)
+		s->script = true;
+	if (leading && is_assignment(s, word))
+		s->n_assign++;
+	else if (leading && !s->quoted && is_shell_word(word))
+		s->script = true;
+	rc = s->word.failed ? s->word.failed : sb_words_add(s->words, word);
+	sb_strbuf_reset(&s->word);
+	s->in_word = s->quoted = s->quoted_before_eq = false;
+	return rc;
+}
+
+static void mark_quoted(struct scan *s)
+{
+	s->in_word = s->quoted = true;
+	if (!memchr(sb_strbuf_str(&s->word), '=', s->word.len))
+		s->quoted_before_eq = true;
+}
+
+/* '...': everything as it is. */
+static bool single_quotes(struct scan *s)
+{
+	const char *end = strchr(s->p + 1, '\'');
+
+	mark_quoted(s);
+	if (!end)
+		return false;
+	sb_strbuf_add(&s->word, s->p + 1, (size_t)(end - s->p) - 1);
+	s->p = end + 1;
+	return true;
+}
+
+/* "...": a backslash is special only before $ ` " \ and newline. */
+static bool double_quotes(struct scan *s)
+{
+	mark_quoted(s);
+	for (s->p++; *s->p && *s->p != '"'; s->p++) {
+		if (*s->p == '$' || *s->p == '`')
+			s->script = true;
+		if (*s->p == '\\' && s->p[1] && strchr("$`\"\\\n", s->p[1])) {
+			s->p++;
+			if (*s->p == '\n')
+				continue;
+		}
+		add(s, *s->p);
+	}
+	if (!*s->p)
+		return false;
+	s->p++;
+	return true;
+}
+
+/* "{a,b}" and "{1..3}" are lists to bash; "{x}" is text. */
+static bool is_brace_list(const char *p)
+{
+	size_t n = strcspn(p, " \t\n");
+
+	return memmem(p, n, ",", 1) || memmem(p, n, "..", 2);
+}
+
+/* A character that is none of quotes, blanks, backslash. */
+static int plain(struct scan *s)
+{
+	char c = *s->p++;
+	int rc;
+
+	if (strchr(";&|<>()", c)) {
+		s->script = true;
+		rc = end_word(s);
+		return rc;
+	}
+	if (strchr("$`*?[", c) || (c == '{' && is_brace_list(s->p)))
+		s->script = true;
+	/* ~ expands at the start of a word and, in assignments, behind '=' and ':' */
+	if (c == '~' && (!s->in_word || strchr("=:", s->word.data[s->word.len - 1])))
+		s->script = true;
+	add(s, c);
+	return 0;
+}
+
+static int step(struct scan *s, struct sb_err *err)
+{
+	switch (*s->p) {
+	case '\n':
+		s->p++;
+		if (s->in_word || s->words->n) {
+			int rc = end_word(s);
+
+			s->ended = true;
+			return rc;
+		}
+		return 0;
+	case ' ':
+	case '\t':
+		s->p++;
+		return end_word(s);
+	case '\\':
+		if (s->p[1] == '\n') {
+			s->p += 2;
+			return 0;
+		}
+		mark_quoted(s);
+		add(s, s->p[1] ? s->p[1] : '\\'); /* at the very end it stands for itself */
+		s->p += s->p[1] ? 2 : 1;
+		return 0;
+	case '\'':
+		return single_quotes(s) ? 0
+					: sb_err_set(err, SB_E_INVALID,
+							  "the command has an unclosed '; expected "
+							  "its end");
+	case '"':
+		return double_quotes(s) ? 0
+					: sb_err_set(err, SB_E_INVALID,
+							  "the command has an unclosed \"; "
+							  "expected its end");
+	case '#':
+		if (!s->in_word) {
+			s->p += strcspn(s->p, "\n");
+			return 0;
+		}
+		/* fall through */
+	default:
+		return plain(s);
+	}
+}
+
+static int split(struct scan *s, struct sb_err *err)
+{
+	int rc = 0;
+
+	while (*s->p && rc == 0)
+		rc = step(s, err);
+	return rc == 0 ? end_word(s) : rc;
+}
+
+int sb_shell_split(const char *text, struct sb_words *ret, enum sb_shell_kind *ret_kind,
+		struct sb_err *err)
+{
+	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
+	SB_CLEANUP(sb_words_done) struct sb_words with_env = { 0 };
+	struct scan s = { .p = text, .words = &words };
+	int rc;
+
+	if (sb_words_add(&with_env, "env") < 0)
+		return sb_err_nomem(err);
+	rc = split(&s, err);
+	sb_strbuf_done(&s.word);
+	if (rc == -SB_E_NOMEM)
+		return sb_err_nomem(err);
+	if (rc == -SB_E_RANGE)
+		return sb_err_set(err, SB_E_RANGE, "the command; expected at most %u words",
+				SB_WORDS_MAX);
+	if (rc < 0)
+		return rc;
+	if (!words.n && !s.script)
+		return sb_err_set(err, SB_E_INVALID, "the command is empty; expected a program");
+	*ret_kind = s.script || s.n_assign == words.n ? SB_SHELL_SCRIPT : SB_SHELL_SIMPLE;
+	if (*ret_kind == SB_SHELL_SIMPLE && s.n_assign) {
+		for (size_t i = 0; i < words.n; i++)
+			if ((rc = sb_words_add(&with_env, words.items[i])) < 0)
+				return sb_err_set(err, (enum sb_code) - rc, "too many words");
+		*ret = with_env;
+		with_env = (struct sb_words){ 0 };
+		return 0;
+	}
+	*ret = words;
+	words = (struct sb_words){ 0 };
+	return 0;
+}
+
+/* Where a comment that lasts to the end of @text begins; NULL when it ends otherwise. */
+static char *tail_comment(char *text)
+{
+	char quote = '\0';
+	char *comment = NULL;
+
+	for (char *p = text; *p; p++) {
+		if (comment) {
+			if (*p == '\n')
+				comment = NULL;
+		} else if (quote) {
+			if (*p == '\\' && quote == '"' && p[1])
+				p++;
+			else if (*p == quote)
+				quote = '\0';
+		} else if (*p == '\\') {
+			p += p[1] != '\0';
+		} else if (*p == '\'' || *p == '"') {
+			quote = *p;
+		} else if (*p == '#' && (p == text || strchr(" \t\n;&|()", p[-1]))) {
+			comment = p;
+		}
+	}
+	return comment;
+}
+
+void sb_shell_trim_tail(char *text)
+{
+	size_t len, slashes;
+	char *comment;
+
+	for (;;) {
+		len = strlen(text);
+		while (len && strchr(" \t\r\n", text[len - 1]))
+			len--;
+		text[len] = '\0';
+		comment = tail_comment(text);
+		if (comment) {
+			*comment = '\0';
+			continue;
+		}
+		slashes = 0;
+		while (slashes < len && text[len - 1 - slashes] == '\\')
+			slashes++;
+		if (slashes % 2 == 0)
+			return;
+		text[len - 1] = '\0';
+	}
+}
+
+/* Runs "$1" in a shell of its own, in a process group of its own, so that a signal to the container
+ * reaches the engine wherever it stands in the text. bash answers a signal only between two waits,
+ * hence the loop; the flag tells a wait that a signal broke from one that ended. */
+static const char supervisor[] =
+		"set -m\n"
+		"pid= got=\n"
+		"pass() { got=$1; [ -z \"$pid\" ] || kill -s \"$1\" -- \"-$pid\" 2>/dev/null; }\n"
+		"for s in TERM INT HUP QUIT; do trap \"pass $s\" \"$s\"; done\n"
+		"bash --noprofile --norc -c \"$1\" serve &\n"
+		"set +m\n" /* the group is made; no job notices */
+		"pid=$!\n"
+		"[ -z \"$got\" ] || pass \"$got\"\n"
+		"while got=; wait \"$pid\"; rc=$?; [ -n \"$got\" ]; do :; done\n"
+		"exit \"$rc\"\n";
+
+int sb_shell_argv(const char *text, struct sb_words *ret, bool *ret_init, struct sb_err *err)
+{
+	const char *const shell[] = {
+		"bash",
+		"--noprofile",
+		"--norc",
+		"-c",
+		supervisor,
+		"serve",
+		text,
+	};
+	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
+	SB_CLEANUP(sb_words_done) struct sb_words argv = { 0 };
+	enum sb_shell_kind kind;
+	int rc = sb_shell_split(text, &words, &kind, err);
+
+	if (rc < 0)
+		return rc;
+	*ret_init = kind == SB_SHELL_SCRIPT;
+	if (kind == SB_SHELL_SIMPLE) {
+		*ret = words;
+		words = (struct sb_words){ 0 };
+		return 0;
+	}
+	for (size_t i = 0; i < sb_countof(shell); i++)
+		if (sb_words_add(&argv, shell[i]) < 0)
+			return sb_err_nomem(err);
+	*ret = argv;
+	argv = (struct sb_words){ 0 };
+	return 0;
+}
