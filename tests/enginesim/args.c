@@ -283,6 +283,12 @@ void es_args_parse(struct es_args *a, int argc, char **argv)
 		refuse(a, "unrecognized arguments:%s", unknown.p);
 }
 
+void es_args_done(struct es_args *a)
+{
+	free(a->values);
+	a->values = NULL;
+}
+
 static const struct es_values *lookup(const struct es_args *a, const char *name)
 {
 	for (size_t i = 0; i < a->n_flags; i++)

@@ -51,6 +51,9 @@ struct es_args {
  */
 void es_args_parse(struct es_args *a, int argc, char **argv);
 
+/** es_args_done() - forget what es_args_parse() found */
+void es_args_done(struct es_args *a);
+
 bool es_args_has(const struct es_args *a, const char *name);
 bool es_args_on(const struct es_args *a, const char *name);
 long long es_args_int(const struct es_args *a, const char *name, long long fallback);

@@ -64,6 +64,9 @@ void es_raw(const char *fmt, ...) ES_PRINTF(1, 2);
 /** es_exit() - end the process now, from any thread, without running exit handlers */
 void es_exit(int code) ES_NORETURN;
 
+/** es_leak_check() - under the address sanitizer, end the process if memory was lost */
+void es_leak_check(void);
+
 /** es_traceback() - a Python-like traceback that ends in @last, then es_exit(@code) */
 void es_traceback(int code, const char *file, const char *last) ES_NORETURN;
 

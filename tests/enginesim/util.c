@@ -165,6 +165,17 @@ void es_exit(int code)
 	_exit(code);
 }
 
+#ifdef ES_ASAN
+void __lsan_do_leak_check(void);
+#endif
+
+void es_leak_check(void)
+{
+#ifdef ES_ASAN /* es_exit() does not run the sanitizer's own check */
+	__lsan_do_leak_check();
+#endif
+}
+
 void es_traceback(int code, const char *file, const char *last)
 {
 	es_raw("%sTraceback (most recent call last):", log_tag);

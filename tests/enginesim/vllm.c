@@ -61,6 +61,7 @@ static void *wait_for_term(void *arg)
 		es_raw("INFO:     Waiting for application shutdown.");
 		es_raw("INFO:     Application shutdown complete.");
 		es_raw("INFO:     Finished server process [%d]", (int)getpid());
+		es_leak_check();
 		es_exit(0);
 	}
 	return NULL;
@@ -317,8 +318,10 @@ static int serve(int argc, char **argv)
 	es_args_parse(a, argc, argv);
 	if (!a->model)
 		a->model = es_args_str(a, "model", "Qwen/Qwen3-0.6B"); /* vLLM's own default */
-	if (es_is_true(getenv("ENGINESIM_PARSE_ONLY")))
+	if (es_is_true(getenv("ENGINESIM_PARSE_ONLY"))) {
+		es_args_done(a);
 		return 0;
+	}
 	p.tp = positive(a, "tensor-parallel-size", 1);
 	p.pp = positive(a, "pipeline-parallel-size", 1);
 	p.nnodes = positive(a, "nnodes", 1);
