@@ -126,7 +126,7 @@ static json_t *reason_or_null(const char *reason)
 	return reason ? json_string(reason) : json_null();
 }
 
-/* One event with a piece of the answer: @delta for chat, @text otherwise. */
+/* One event with a piece of the answer: @delta, which it takes over, for chat; @text otherwise. */
 static void send_piece(struct job *j, json_t *delta, const char *text, const char *reason)
 {
 	json_t *choice = json_pack("{s:i, s:n, s:o}", "index", j->index, "logprobs",
@@ -221,7 +221,7 @@ static void generate(struct job *j)
 	if (!j->reason)
 		j->req->broken = true;
 	else if (j->stream)
-		send_piece(j, json_object(), "", j->reason);
+		send_piece(j, j->chat ? json_object() : NULL, "", j->reason);
 }
 
 static void stream_end(struct job *j, const struct es_gen *total)
