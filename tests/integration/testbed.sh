@@ -57,9 +57,8 @@ run_expect 0 "spark1's daemon is killed again" node_dockerd spark1 kill9
 crashed=$scratch/crashed
 "$testbed" up "$crashed" 2 --no-agent 2>"$scratch/crash" &
 victim=$!
-wait_for_namespace() { "$testbed" list | grep -q "$crashed"; }
-wait_until 10 "a second testbed begins" wait_for_namespace
-kill -KILL $victim
+wait_until 10 "a second testbed begins" test -e "$crashed/testbed.conf"
+kill -KILL $victim 2>/dev/null
 wait $victim 2>/dev/null
 run_expect 0 "the killed one is taken down" "$testbed" down "$crashed"
 run_expect 0 "twice" "$testbed" down "$crashed"
