@@ -85,3 +85,18 @@ sb_install_packages() # SECTION...
 	fi
 	rm -f "$log"
 }
+
+# The project's own files: what git tracks, or everything in an unpacked tarball.
+sb_files() # PATTERN... as for git ls-files
+{
+	if git -C "$sb_root" -c safe.directory='*' rev-parse --git-dir >/dev/null 2>&1; then
+		git -C "$sb_root" -c safe.directory='*' ls-files -- "$@"
+	else
+		local pattern args=()
+		for pattern in "$@"; do
+			args+=(-o -path "./${pattern}")
+		done
+		(cd "$sb_root" && find . -path './build*' -prune -o -type f \( "${args[@]:1}" \) -print |
+			sed 's|^\./||')
+	fi
+}
