@@ -66,16 +66,16 @@ static int listen_with_identity(struct app *app, struct sb_err *err)
 {
 	const struct sb_config *c = &app->agent.config;
 	const struct sb_identity *id = &app->agent.identity;
-	struct sb_tls_creds creds = { .cert_pem = id->cert_pem, .key_pem = id->key_pem };
+	struct sb_tls_creds creds = { .cert_pem = id->cert, .key_pem = id->key };
 	int rc;
 
-	creds.peer_ca_pem = id->operator_ca_pem;
-	creds.peer_crl_pem = id->operator_crl_pem;
+	creds.peer_ca_pem = id->operator_ca;
+	creds.peer_crl_pem = id->operator_crl;
 	rc = sb_bus_listen(app->bus, SB_BUS_CONTROL, c->listen_address, c->control_port, &creds, err);
 	if (rc < 0)
 		return sb_err_wrap(err, rc, "control listener");
-	creds.peer_ca_pem = id->node_ca_pem;
-	creds.peer_crl_pem = id->node_crl_pem;
+	creds.peer_ca_pem = id->node_ca;
+	creds.peer_crl_pem = id->node_crl;
 	rc = sb_bus_listen(app->bus, SB_BUS_PEER, c->listen_address, c->peer_port, &creds, err);
 	if (rc < 0)
 		return sb_err_wrap(err, rc, "peer listener");
@@ -92,7 +92,7 @@ static int on_reload(sd_event_source *source, uint64_t usec, void *ctx)
 		sb_events_add(app->agent.events, "identity.failed", NULL, -1, NULL, "%s", err.text);
 	} else {
 		sb_log(SB_LOG_INFO, "identity.reload", "node=%s serial=%s", app->agent.identity.name,
-				app->agent.identity.serial);
+				app->agent.cert_serial);
 	}
 	return 0;
 }
@@ -125,8 +125,7 @@ static int on_hup(sd_event_source *source, const struct signalfd_siginfo *info, 
 		sb_log(SB_LOG_ERR, "identity.reload", "error=\"%s\" kept=old", err.text);
 		return 0;
 	}
-	sb_identity_done(&app->agent.identity);
-	app->agent.identity = fresh;
+	sb_agent_use_identity(&app->agent, &fresh);
 	reload(&app->agent);
 	return 0;
 }
@@ -220,6 +219,22 @@ static int make_bus(struct app *app, struct sb_err *err)
 	return rc;
 }
 
+static int make_identity(struct app *app, struct sb_err *err)
+{
+	struct sb_agent *a = &app->agent;
+	struct sb_identity fresh = { 0 };
+	struct sb_err dates = SB_ERR_INIT;
+	int rc = sb_identity_load(a->config.identity_dir, &fresh, err);
+
+	if (rc < 0)
+		return rc;
+	sb_agent_use_identity(a, &fresh);
+	/* Not fatal: the clock may be wrong, or a new certificate may come while it runs. */
+	if (sb_identity_check(&a->identity, 0, &dates) < 0)
+		sb_log(SB_LOG_ERR, "identity.bad", "error=\"%s\" hint=\"%s\"", dates.text, dates.hint);
+	return 0;
+}
+
 static int wire(struct app *app, struct sb_err *err)
 {
 	struct sb_agent *a = &app->agent;
@@ -227,7 +242,7 @@ static int wire(struct app *app, struct sb_err *err)
 
 	a->started_boot_ms = sb_now_boot_ms();
 	a->reload = reload;
-	if ((rc = sb_identity_load(a->config.identity_dir, &a->identity, err)) < 0 ||
+	if ((rc = make_identity(app, err)) < 0 ||
 			(rc = make_loop(app, err)) < 0 ||
 			(rc = make_state(app, err)) < 0 ||
 			(rc = sb_mailbox_new(a->loop, &app->box, err)) < 0 ||

@@ -44,7 +44,7 @@ int container_ref_check(const char *id, struct sb_err *err)
 	return 0;
 }
 
-static void call_free(struct http_later *later)
+static void call_free(struct sb_http_later *later)
 {
 	struct sb_engine_call *call = sb_container_of(later, struct sb_engine_call, later);
 
@@ -103,10 +103,10 @@ bool call_finish(struct sb_engine_call *call)
 		return false;
 	call->ended = true;
 	stop_waiting(call);
-	http_cancel(sb_steal(call->req));
+	sb_http_cancel(sb_steal(call->req));
 	TAILQ_REMOVE(&docker->calls, call, all);
 	docker->n_calls--;
-	http_later(docker->http, &call->later);
+	sb_http_later(docker->http, &call->later);
 	return true;
 }
 
@@ -134,7 +134,7 @@ static int wrap(const struct sb_engine_call *call, int rc, struct sb_err *err)
 	return sb_err_wrap(err, rc, "%s%s%s", call->op->name, space, call->subject);
 }
 
-json_t *call_json(struct sb_engine_call *call, const struct http_result *res)
+json_t *call_json(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	struct sb_err err = SB_ERR_INIT;
 	json_t *doc;
@@ -147,7 +147,7 @@ json_t *call_json(struct sb_engine_call *call, const struct http_result *res)
 	return NULL;
 }
 
-int call_outcome(struct sb_engine_call *call, const struct http_result *res, struct sb_err *err)
+int call_outcome(struct sb_engine_call *call, const struct sb_http_result *res, struct sb_err *err)
 {
 	int rc;
 
@@ -185,7 +185,7 @@ void call_fail_parse(struct sb_engine_call *call, struct sb_err *err)
 /* A failure to send ends a call as a failure of the request would. */
 static void send_failed(struct sb_engine_call *call, const struct sb_err *why)
 {
-	struct http_result res = { .body = "", .api_version = "", .err = why };
+	struct sb_http_result res = { .body = "", .api_version = "", .err = why };
 	struct sb_err err = *why;
 
 	if (call->ended)
@@ -197,12 +197,12 @@ static void send_failed(struct sb_engine_call *call, const struct sb_err *why)
 		call_fail(call, &err);
 }
 
-static bool is_version_refusal(const struct http_result *res)
+static bool is_version_refusal(const struct sb_http_result *res)
 {
 	return !res->err && res->status == 400 && strstr(res->body, "client version");
 }
 
-static void on_done(void *ctx, const struct http_result *res)
+static void on_done(void *ctx, const struct sb_http_result *res)
 {
 	struct sb_engine_call *call = ctx;
 	struct sb_err err = SB_ERR_INIT;
@@ -255,7 +255,7 @@ static int send_now(struct sb_engine_call *call, struct sb_err *err)
 	char *target = call->op->unversioned
 			? strdup(call->target)
 			: text_new("/v%u.%u%s", api >> 16, api & 0xffff, call->target);
-	struct http_ask ask = {
+	struct sb_http_ask ask = {
 		.method = call->op->method,
 		.target = target,
 		.content_type = call->content_type,
@@ -275,12 +275,12 @@ static int send_now(struct sb_engine_call *call, struct sb_err *err)
 
 	if (!target)
 		return sb_err_nomem(err);
-	return http_start(call->docker->http, &ask, &call->req, err);
+	return sb_http_start(call->docker->http, &ask, &call->req, err);
 }
 
 /* --- negotiation --- */
 
-static int take_version(struct docker *docker, const struct http_result *res, struct sb_err *err)
+static int take_version(struct docker *docker, const struct sb_http_result *res, struct sb_err *err)
 {
 	unsigned theirs;
 
@@ -306,7 +306,7 @@ static int take_version(struct docker *docker, const struct http_result *res, st
 }
 
 /* Calls that come in while this runs go to the end of the list; a failure is not theirs. */
-static void on_negotiated(void *ctx, const struct http_result *res)
+static void on_negotiated(void *ctx, const struct sb_http_result *res)
 {
 	struct docker *docker = ctx;
 	struct sb_engine_call *call, *last = TAILQ_LAST(&docker->waiting, call_list);
@@ -329,7 +329,7 @@ static void on_negotiated(void *ctx, const struct http_result *res)
 
 static int negotiate(struct docker *docker, struct sb_err *err)
 {
-	struct http_ask ask = {
+	struct sb_http_ask ask = {
 		.method = "GET",
 		.target = "/_ping",
 		.reply_max = PING_REPLY_MAX,
@@ -343,7 +343,7 @@ static int negotiate(struct docker *docker, struct sb_err *err)
 		return 0;
 	if (cap && cap < ask.deadline_ms)
 		ask.deadline_ms = cap;
-	return http_start(docker->http, &ask, &docker->negotiation, err);
+	return sb_http_start(docker->http, &ask, &docker->negotiation, err);
 }
 
 int call_send(struct sb_engine_call *call, struct sb_err *err)
@@ -399,7 +399,7 @@ int call_begin(struct sb_engine *engine, const struct op *op, const char *subjec
 
 /* --- ping: the negotiation itself, asked for by name --- */
 
-static void on_ping(struct sb_engine_call *call, const struct http_result *res)
+static void on_ping(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	struct sb_err err = SB_ERR_INIT;
 

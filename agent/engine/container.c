@@ -24,7 +24,7 @@ static int begin_plain(struct sb_engine *engine, const struct op *op, const char
 			ctx, ret, err);
 }
 
-static void on_plain(struct sb_engine_call *call, const struct http_result *res)
+static void on_plain(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	if (call_finish(call))
 		call->fn.done(call->ctx, NULL);
@@ -35,7 +35,7 @@ static void fail_id(struct sb_engine_call *call, const struct sb_err *err)
 	call->fn.id(call->ctx, NULL, err);
 }
 
-static void on_created(struct sb_engine_call *call, const struct http_result *res)
+static void on_created(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	json_t *doc = call_json(call, res);
 	const char *id = json_text(doc, "Id");
@@ -148,7 +148,7 @@ static void fail_wait(struct sb_engine_call *call, const struct sb_err *err)
 	call->fn.wait(call->ctx, 0, err);
 }
 
-static void on_waited(struct sb_engine_call *call, const struct http_result *res)
+static void on_waited(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	json_t *doc = call_json(call, res);
 	const json_t *code = json_object_get(doc, "StatusCode");
@@ -188,7 +188,7 @@ static void fail_container(struct sb_engine_call *call, const struct sb_err *err
 	call->fn.container(call->ctx, NULL, err);
 }
 
-static void on_container(struct sb_engine_call *call, const struct http_result *res)
+static void on_container(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	struct container_doc doc = { NULL };
 	struct sb_err err = SB_ERR_INIT;
@@ -259,7 +259,7 @@ static void list_finish(struct sb_engine_call *call)
 		call->fn.list(call->ctx, infos, list->n, NULL);
 }
 
-static void on_list_item(struct sb_engine_call *call, const struct http_result *res);
+static void on_list_item(struct sb_engine_call *call, const struct sb_http_result *res);
 
 static void list_next(struct sb_engine_call *call)
 {
@@ -284,7 +284,7 @@ static void list_next(struct sb_engine_call *call)
 		call_fail(call, &err);
 }
 
-static void on_list_item(struct sb_engine_call *call, const struct http_result *res)
+static void on_list_item(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	struct list *list = call->state;
 	struct sb_err err = SB_ERR_INIT;
@@ -299,7 +299,7 @@ static void on_list_item(struct sb_engine_call *call, const struct http_result *
 	list_next(call);
 }
 
-static void on_list(struct sb_engine_call *call, const struct http_result *res)
+static void on_list(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	struct list *list = call->state;
 	size_t n;

@@ -20,7 +20,7 @@ static void fail_version(struct sb_engine_call *call, const struct sb_err *err)
 	call->fn.version(call->ctx, NULL, err);
 }
 
-static void on_version(struct sb_engine_call *call, const struct http_result *res)
+static void on_version(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	json_t *doc = call_json(call, res);
 	struct sb_engine_version version = {
@@ -56,7 +56,7 @@ static void fail_info(struct sb_engine_call *call, const struct sb_err *err)
 	call->fn.info(call->ctx, NULL, err);
 }
 
-static void on_info(struct sb_engine_call *call, const struct http_result *res)
+static void on_info(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	json_t *doc = call_json(call, res);
 	struct sb_engine_info info = {
@@ -96,7 +96,7 @@ static uint64_t positive(int64_t n)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-static void on_df(struct sb_engine_call *call, const struct http_result *res)
+static void on_df(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	json_t *doc = call_json(call, res), *item;
 	struct sb_engine_df df = { .images_bytes = positive(json_number(doc, "LayersSize")) };
@@ -136,7 +136,7 @@ static void fail_image(struct sb_engine_call *call, const struct sb_err *err)
 	call->fn.image(call->ctx, NULL, err);
 }
 
-static void on_image(struct sb_engine_call *call, const struct http_result *res)
+static void on_image(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	SB_CLEANUP(sb_freep) const char **digests = NULL;
 	SB_CLEANUP(sb_freep) const char **entrypoint = NULL;
@@ -182,7 +182,7 @@ static int docker_image_inspect(struct sb_engine *engine, const char *ref, sb_im
 
 /* --- life --- */
 
-static void docker_destroy(struct http_later *later)
+static void docker_destroy(struct sb_http_later *later)
 {
 	struct docker *docker = sb_container_of(later, struct docker, later);
 
@@ -199,13 +199,13 @@ static void docker_free(struct sb_engine *engine)
 	docker->dead = true;
 	while ((call = TAILQ_FIRST(&docker->calls)))
 		call_cancel(call);
-	http_cancel(sb_steal(docker->negotiation));
+	sb_http_cancel(sb_steal(docker->negotiation));
 	/* While the dispatcher runs, it frees the docker object after what waits for it above, and
 	 * then http itself. */
-	struct http *http = docker->http;
+	struct sb_http *http = docker->http;
 
-	http_later(http, &docker->later);
-	http_free(http);
+	sb_http_later(http, &docker->later);
+	sb_http_free(http);
 }
 
 static void docker_cancel(struct sb_engine *engine, struct sb_engine_call *call)
@@ -235,6 +235,21 @@ static const struct sb_engine_ops docker_ops = {
 	.cancel = docker_cancel,
 };
 
+static int open_http(struct docker *docker, struct sb_err *err)
+{
+	SB_CLEANUP(sb_freep) char *what = text_new("container engine at %s", docker->socket);
+	const struct sb_http_peer peer = {
+		.what = what,
+		.socket = docker->socket,
+		.hint_down = "start it: systemctl start docker",
+		.hint_denied = "run the agent as root or as a member of the group that owns the socket",
+	};
+
+	if (!what)
+		return sb_err_nomem(err);
+	return sb_http_new(docker->loop, &peer, &docker->http, err);
+}
+
 int sb_engine_docker_new_limited(sd_event *loop, const char *socket,
 		const struct engine_limits *limits, struct sb_engine **ret, struct sb_err *err)
 {
@@ -250,7 +265,7 @@ int sb_engine_docker_new_limited(sd_event *loop, const char *socket,
 	docker->socket = strdup(socket);
 	TAILQ_INIT(&docker->calls);
 	TAILQ_INIT(&docker->waiting);
-	rc = docker->socket ? http_new(loop, socket, &docker->http, err) : sb_err_nomem(err);
+	rc = docker->socket ? open_http(docker, err) : sb_err_nomem(err);
 	if (rc < 0) {
 		docker_destroy(&docker->later);
 		return rc;

@@ -145,11 +145,11 @@ static void events_data(struct sb_engine_call *call, const char *data, size_t le
 	if (!err.code)
 		sb_err_set(&err, (enum sb_code) - rc, "an event does not parse");
 	sb_err_wrap(&err, 0, "events");
-	http_cancel(sb_steal(call->req));
+	sb_http_cancel(sb_steal(call->req));
 	events_lost(call, &err);
 }
 
-static void events_end(struct sb_engine_call *call, const struct http_result *res,
+static void events_end(struct sb_engine_call *call, const struct sb_http_result *res,
 		const struct sb_err *why)
 {
 	struct sb_err err = SB_ERR_INIT;

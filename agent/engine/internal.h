@@ -1,13 +1,8 @@
-/* internal.h - shared by the files of agent/engine: HTTP over the loop, and running calls.
+/* internal.h - shared by the files of agent/engine: running calls and streams.
  *
- * Layers: http.c turns curl's multi interface into requests on an sd-event loop and knows nothing
- * of containers. call.c owns running calls: negotiation of the API version, cancelling, the one
+ * Layers: agent/http sends requests and knows nothing of containers. call.c owns running calls: negotiation of the API version, cancelling, the one
  * answer. docker.c, container.c, logs.c, pull.c and events.c are the operations; sb_engine_parts.h are the pure
- * parsers and builders they use.
- *
- * Re-entrance: curl's own callbacks only fill buffers. The users' callbacks run from http.c's
- * dispatcher, outside of curl, so they may start, cancel and free anything. What they cancel or
- * free may still be on the stack below them, so memory goes back by http_later(). */
+ * parsers and builders they use. */
 #ifndef SB_ENGINE_INTERNAL_H
 #define SB_ENGINE_INTERNAL_H
 
@@ -16,54 +11,8 @@
 
 #include "sb_engine.h"
 #include "sb_engine_parts.h"
+#include "sb_http.h"
 #include "sb_strbuf.h"
-
-/* --- http.c --- */
-
-struct http;
-struct http_req;
-
-/* Something to do when no callback is on the stack any more. Embed it. */
-struct http_later {
-	struct http_later *next;
-	void (*run)(struct http_later *later);
-};
-
-struct http_result {
-	int status;              /* 0 when no answer came */
-	const char *body;        /* of a collected reply, NUL-terminated, never NULL */
-	size_t len;
-	const char *api_version; /* header Api-Version, "" when absent */
-	const struct sb_err *err; /* transport failure; NULL when the reply is whole */
-};
-
-struct http_ask {
-	const char *method, *target; /* copied */
-	const char *content_type;    /* static; NULL without body */
-	const char *body;            /* must live until done() or http_cancel() */
-	size_t len;
-	const char *auth;     /* X-Registry-Auth, copied; NULL = none */
-	size_t reply_max;     /* bytes of a collected reply */
-	uint64_t deadline_ms; /* whole request; 0 = none */
-	uint64_t idle_ms;     /* without a byte from the engine; 0 = none */
-	bool idle_always;     /* else only until the answer's headers are there */
-	bool once;            /* never repeated: a request whose repetition would do harm */
-	/* A stream: of an answer 2xx every part goes to data(); else the body is collected. */
-	void (*head)(void *ctx); /* headers of an answer 2xx are there; may be NULL */
-	void (*data)(void *ctx, const char *data, size_t len);
-	/* Exactly once, unless cancelled; the request is gone after it. */
-	void (*done)(void *ctx, const struct http_result *res);
-	void *ctx;
-};
-
-int http_new(sd_event *loop, const char *socket, struct http **ret, struct sb_err *err);
-void http_free(struct http *http);
-int http_start(struct http *http, const struct http_ask *ask, struct http_req **ret,
-		struct sb_err *err);
-/** Also from callbacks, also of this request: nothing of it calls back any more. NULL is fine. */
-void http_cancel(struct http_req *req);
-/** Run @later once the dispatcher is at its end; at once when it is not running. */
-void http_later(struct http *http, struct http_later *later);
 
 /* --- call.c --- */
 
@@ -86,11 +35,11 @@ struct op {
 	uint64_t deadline_ms;
 	size_t reply_max;
 	int also_ok;      /* a status that is success besides 2xx; 0 = none */
-	bool once;        /* see http_ask */
+	bool once;        /* see sb_http_ask */
 	bool unversioned; /* no "/v1.41" before the target, and no negotiation */
 	/* A reply 2xx (or also_ok) of a request that is not a stream. Either finishes the call or
 	 * sends its next request. */
-	void (*reply)(struct sb_engine_call *call, const struct http_result *res);
+	void (*reply)(struct sb_engine_call *call, const struct sb_http_result *res);
 };
 
 union call_fn {
@@ -114,7 +63,7 @@ struct sb_engine_call {
 	bool is_waiting;
 	bool ended;   /* finished or cancelled: no callback any more */
 	bool retried; /* once, with another API version */
-	struct http_later later;
+	struct sb_http_later later;
 	const struct op *op; /* of the running request */
 	char *subject;       /* container, image: for messages */
 	char *target;        /* of the running request, without version */
@@ -122,7 +71,7 @@ struct sb_engine_call {
 	size_t body_len;
 	const char *content_type;
 	char *auth;
-	struct http_req *req;
+	struct sb_http_req *req;
 	union call_fn fn;
 	void *ctx;
 	/* Tells the user of a failure by the callback's own signature. */
@@ -131,7 +80,7 @@ struct sb_engine_call {
 	void (*stream_head)(struct sb_engine_call *call);
 	void (*stream_data)(struct sb_engine_call *call, const char *data, size_t len);
 	/* Takes every end of a request, also failures, instead of op->reply and fail. */
-	void (*stream_end)(struct sb_engine_call *call, const struct http_result *res,
+	void (*stream_end)(struct sb_engine_call *call, const struct sb_http_result *res,
 			const struct sb_err *err);
 	uint64_t more_ms; /* on top of the deadline of its op */
 	uint64_t idle_ms;
@@ -145,15 +94,15 @@ TAILQ_HEAD(call_list, sb_engine_call);
 struct docker {
 	struct sb_engine base;
 	sd_event *loop;
-	struct http *http;
+	struct sb_http *http;
 	char *socket;
 	struct engine_limits limits;
 	unsigned api; /* negotiated, see api_parse(); 0 = not known */
 	bool dead;
-	struct http_req *negotiation;
+	struct sb_http_req *negotiation;
 	struct call_list calls, waiting;
 	size_t n_calls;
-	struct http_later later;
+	struct sb_http_later later;
 };
 
 /** A call that is in the list and has no request yet. @subject is copied. */
@@ -172,9 +121,9 @@ bool call_finish(struct sb_engine_call *call);
 void call_fail(struct sb_engine_call *call, const struct sb_err *err);
 void call_cancel(struct sb_engine_call *call);
 /** Parse a reply; on failure the call is finished with the error and NULL comes back. */
-json_t *call_json(struct sb_engine_call *call, const struct http_result *res);
+json_t *call_json(struct sb_engine_call *call, const struct sb_http_result *res);
 /** What an end of a request means: 0, or -code and @err. */
-int call_outcome(struct sb_engine_call *call, const struct http_result *res, struct sb_err *err);
+int call_outcome(struct sb_engine_call *call, const struct sb_http_result *res, struct sb_err *err);
 
 /** Send the first request of @call, to @target, which is taken over. On failure the call is gone. */
 int call_launch(struct sb_engine_call *call, char *target, struct sb_engine_call **ret,

@@ -48,7 +48,7 @@ static void logs_finish(struct sb_engine_call *call)
 }
 
 /* The end of the wait. A container that is gone has ended as well. */
-static void logs_waited(struct sb_engine_call *call, const struct http_result *res,
+static void logs_waited(struct sb_engine_call *call, const struct sb_http_result *res,
 		const struct sb_err *why)
 {
 	struct sb_err err = SB_ERR_INIT;
@@ -83,7 +83,7 @@ static void logs_wait(struct sb_engine_call *call)
 		call_fail(call, &err);
 }
 
-static void logs_end(struct sb_engine_call *call, const struct http_result *res,
+static void logs_end(struct sb_engine_call *call, const struct sb_http_result *res,
 		const struct sb_err *why)
 {
 	struct logs *logs = call->state;
@@ -103,7 +103,7 @@ static void logs_end(struct sb_engine_call *call, const struct http_result *res,
 	}
 }
 
-static void logs_open(struct sb_engine_call *call, const struct http_result *res)
+static void logs_open(struct sb_engine_call *call, const struct sb_http_result *res)
 {
 	static const struct op op = { .name = "logs of", .method = "GET" };
 	struct logs *logs = call->state;

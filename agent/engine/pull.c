@@ -53,7 +53,7 @@ static void pull_data(struct sb_engine_call *call, const char *data, size_t len)
 		call_fail_parse(call, &err);
 }
 
-static void pull_end(struct sb_engine_call *call, const struct http_result *res,
+static void pull_end(struct sb_engine_call *call, const struct sb_http_result *res,
 		const struct sb_err *why)
 {
 	struct pull *pull = call->state;

@@ -260,11 +260,15 @@ static void ask_models(struct sb_probe *probe)
 static int open_http(struct sb_probe *probe, struct sb_err *err)
 {
 	const char *host = sb_empty(probe->how->host) ? "127.0.0.1" : probe->how->host;
-	char base[300];
+	char base[300], what[64];
+	const struct sb_http_peer peer = {
+		.what = what, .base = base, .hint_down = "", .hint_denied = ""
+	};
 
 	snprintf(base, sizeof(base), strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host,
 			probe->how->port);
-	return sb_http_new(probe->loop, NULL, base, &probe->http, err);
+	snprintf(what, sizeof(what), "engine on port %u", probe->how->port);
+	return sb_http_new(probe->loop, &peer, &probe->http, err);
 }
 
 int sb_probe_start(sd_event *loop, const Sparkbus__Readiness *how, sb_probe_progress_fn progress,

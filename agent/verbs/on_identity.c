@@ -2,6 +2,30 @@
 #include <string.h>
 
 #include "internal.h"
+#include "sb_tls.h"
+
+static uint64_t crl_number(const char *ca_pem, const char *crl_pem)
+{
+	uint64_t number = 0;
+
+	if (!sb_empty(crl_pem))
+		sb_tls_crl_check(ca_pem, crl_pem, &number, NULL);
+	return number;
+}
+
+void sb_agent_use_identity(struct sb_agent *agent, struct sb_identity *fresh)
+{
+	struct sb_tls_cert_info info = { 0 };
+
+	sb_identity_done(&agent->identity);
+	agent->identity = *fresh;
+	*fresh = (struct sb_identity){ 0 };
+	if (sb_tls_cert_info(agent->identity.cert, &info, NULL) == 0)
+		memcpy(agent->cert_serial, info.serial, sizeof(agent->cert_serial));
+	agent->operator_crl_number =
+			crl_number(agent->identity.operator_ca, agent->identity.operator_crl);
+	agent->node_crl_number = crl_number(agent->identity.node_ca, agent->identity.node_crl);
+}
 
 static char *text_of(const ProtobufCBinaryData *data)
 {
@@ -23,16 +47,15 @@ HANDLER(on_put_crl)
 		rc = sb_identity_load(me->config.identity_dir, &fresh, err);
 	if (rc < 0)
 		return rc;
-	sb_identity_done(&me->identity);
-	me->identity = fresh;
+	sb_agent_use_identity(me, &fresh);
 	/* Read back from the files that were written. */
 	reply.outcome = SPARKBUS__OUTCOME__OUTCOME_DONE;
-	reply.operator_crl_number = fresh.operator_crl_number;
-	reply.node_crl_number = fresh.node_crl_number;
+	reply.operator_crl_number = me->operator_crl_number;
+	reply.node_crl_number = me->node_crl_number;
 	sb_events_add(me->events, "identity.crl", NULL, -1, NULL,
 			"revocation lists: operators %llu, nodes %llu",
-			(unsigned long long)fresh.operator_crl_number,
-			(unsigned long long)fresh.node_crl_number);
+			(unsigned long long)me->operator_crl_number,
+			(unsigned long long)me->node_crl_number);
 	sb_call_reply(call, &reply.base);
 	/* The old listeners' connections close, this call's too: not before its answer is out. */
 	me->reload(me);

@@ -74,10 +74,10 @@ static void answer(struct look *look)
 	state.n_disks = fill_disks(look, disks, disk_list);
 	state.n_jobs = sb_jobs_list(agent->jobs, look->running_only, jobs, sb_countof(jobs));
 	state.jobs = (Sparkbus__JobStatus **)jobs;
-	state.cert_serial = agent->identity.serial;
+	state.cert_serial = agent->cert_serial;
 	state.cert_not_after_unix_ms = (uint64_t)agent->identity.not_after_unix_s * 1000;
-	state.operator_crl_number = agent->identity.operator_crl_number;
-	state.node_crl_number = agent->identity.node_crl_number;
+	state.operator_crl_number = agent->operator_crl_number;
+	state.node_crl_number = agent->node_crl_number;
 	state.hf_cache = agent->config.hf_cache;
 	state.control_port = agent->config.control_port;
 	state.peer_port = agent->config.peer_port;

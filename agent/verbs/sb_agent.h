@@ -16,7 +16,9 @@ struct sb_pulls;
 
 struct sb_agent {
 	struct sb_config config;
-	struct sb_identity identity;
+	struct sb_identity identity; /* set by sb_agent_use_identity(), with what follows */
+	char cert_serial[48];
+	uint64_t operator_crl_number, node_crl_number; /* 0 = no list */
 	sd_event *loop;
 	uint64_t started_boot_ms;
 	struct sb_node *node;
@@ -28,6 +30,9 @@ struct sb_agent {
 	/* Soon put the identity's present certificates and lists to use: listeners, peer calls. */
 	void (*reload)(struct sb_agent *agent);
 };
+
+/** Take over @fresh, leaving it empty, and free the identity before it. */
+void sb_agent_use_identity(struct sb_agent *agent, struct sb_identity *fresh);
 
 /** The table of verbs, for sb_rpc_new(); their agent is a struct sb_agent. */
 const struct sb_verb *sb_verbs(size_t *ret_n);

@@ -4,7 +4,7 @@
  * both become sd-event sources, and their handlers are the only places that drive curl. While
  * curl runs, its write and header callbacks only fill the request's buffer and put the request
  * into the ready list. When curl has returned, dispatch() hands buffers and ends to the owners of
- * the requests. A stream whose owner is slower than the engine is paused when its buffer is full,
+ * the requests. A stream whose owner is slower than its peer is paused when its buffer is full,
  * so a request never holds more than HTTP_STREAM_MAX bytes, or its reply_max.
  *
  * The timeouts of a whole request are curl's. The time without a byte is ours: curl counts it in
@@ -16,7 +16,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "internal.h"
+#include <sys/queue.h>
+
+#include "sb_http.h"
+#include "sb_strbuf.h"
 
 #define HTTP_STREAM_MAX   ((size_t)64 << 10) /* bytes of a stream not yet taken by its owner */
 #define HTTP_ERROR_MAX    ((size_t)64 << 10) /* bytes of the body of a refusal */
@@ -24,26 +27,27 @@
 #define HTTP_CONNECT_MS   10000L
 #define HTTP_VERSION_SIZE 16
 
-struct http {
+struct sb_http {
 	sd_event *loop;
 	CURLM *multi;
 	sd_event_source *timer;
-	char *socket;
-	TAILQ_HEAD(, http_req) all, ready;
-	struct http_later *later;
+	char *what, *socket, *base;
+	const char *hint_down, *hint_denied;
+	TAILQ_HEAD(, sb_http_req) all, ready;
+	struct sb_http_later *later;
 	bool dispatching, dead;
-	struct http_later destroy;
+	struct sb_http_later destroy;
 };
 
-struct http_req {
-	struct http *http;
-	TAILQ_ENTRY(http_req) all, ready;
-	struct http_later later;
+struct sb_http_req {
+	struct sb_http *http;
+	TAILQ_ENTRY(sb_http_req) all, ready;
+	struct sb_http_later later;
 	CURL *easy;
 	struct curl_slist *headers;
-	struct http_ask ask;
+	struct sb_http_ask ask;
 	sd_event_source *idle;
-	uint64_t last_us; /* of the last byte from the engine, CLOCK_MONOTONIC */
+	uint64_t last_us; /* of the last byte from the peer, CLOCK_MONOTONIC */
 	struct sb_strbuf buf;
 	struct sb_err err;
 	int status;
@@ -51,7 +55,7 @@ struct http_req {
 	char api_version[HTTP_VERSION_SIZE];
 };
 
-void http_later(struct http *http, struct http_later *later)
+void sb_http_later(struct sb_http *http, struct sb_http_later *later)
 {
 	if (!http->dispatching) {
 		later->run(later);
@@ -61,7 +65,7 @@ void http_later(struct http *http, struct http_later *later)
 	http->later = later;
 }
 
-static void queue(struct http_req *req)
+static void queue(struct sb_http_req *req)
 {
 	if (req->queued || req->dropped)
 		return;
@@ -69,9 +73,9 @@ static void queue(struct http_req *req)
 	TAILQ_INSERT_TAIL(&req->http->ready, req, ready);
 }
 
-static void req_free(struct http_later *later)
+static void req_free(struct sb_http_later *later)
 {
-	struct http_req *req = sb_container_of(later, struct http_req, later);
+	struct sb_http_req *req = sb_container_of(later, struct sb_http_req, later);
 
 	sd_event_source_disable_unref(req->idle);
 	curl_easy_cleanup(req->easy);
@@ -81,9 +85,9 @@ static void req_free(struct http_later *later)
 }
 
 /* From here on nothing of @req calls back; its memory goes when no callback is on the stack. */
-static void req_drop(struct http_req *req)
+static void req_drop(struct sb_http_req *req)
 {
-	struct http *http = req->http;
+	struct sb_http *http = req->http;
 
 	if (req->dropped)
 		return;
@@ -93,10 +97,10 @@ static void req_drop(struct http_req *req)
 	TAILQ_REMOVE(&http->all, req, all);
 	curl_multi_remove_handle(http->multi, req->easy);
 	req->idle = sd_event_source_disable_unref(req->idle);
-	http_later(http, &req->later);
+	sb_http_later(http, &req->later);
 }
 
-void http_cancel(struct http_req *req)
+void sb_http_cancel(struct sb_http_req *req)
 {
 	if (req)
 		req_drop(req);
@@ -120,38 +124,34 @@ static const struct {
 	{ CURLE_OUT_OF_MEMORY, SB_E_NOMEM, "out of memory" },
 };
 
-static void set_connect_err(const struct http_req *req, struct sb_err *err)
+static void set_connect_err(const struct sb_http_req *req, struct sb_err *err)
 {
-	const char *path = req->http->socket;
+	const struct sb_http *http = req->http;
 	long errnum = 0;
 
 	curl_easy_getinfo(req->easy, CURLINFO_OS_ERRNO, &errnum);
 	if (errnum == EACCES || errnum == EPERM) {
-		sb_err_set(err, SB_E_DENIED, "container engine at %s: permission denied", path);
-		sb_err_hint(err, 0,
-				"run the agent as root or as a member of the group that owns %s",
-				path);
+		sb_err_set(err, SB_E_DENIED, "%s: permission denied", http->what);
+		sb_err_hint(err, 0, "%s", http->hint_denied);
 		return;
 	}
 	if (errnum == ENOENT)
-		sb_err_set(err, SB_E_UNAVAILABLE,
-				"container engine at %s: not running (no such socket)", path);
+		sb_err_set(err, SB_E_UNAVAILABLE, "%s: not running (no such socket)", http->what);
 	else if (errnum == ECONNREFUSED || errnum == 0)
-		sb_err_set(err, SB_E_UNAVAILABLE,
-				"container engine at %s: not running (connection refused)", path);
+		sb_err_set(err, SB_E_UNAVAILABLE, "%s: not running (connection refused)", http->what);
 	else
-		sb_err_set(err, SB_E_UNAVAILABLE, "container engine at %s: cannot connect (%s)",
-				path, strerror((int)errnum));
-	sb_err_hint(err, 0, "start it: systemctl start docker");
+		sb_err_set(err, SB_E_UNAVAILABLE, "%s: cannot connect (%s)", http->what,
+				strerror((int)errnum));
+	sb_err_hint(err, 0, "%s", http->hint_down);
 }
 
-static void set_end_err(struct http_req *req, CURLcode code)
+static void set_end_err(struct sb_http_req *req, CURLcode code)
 {
-	const char *path = req->http->socket;
+	const char *what = req->http->what;
 
 	if (req->over_cap) {
 		sb_err_set(&req->err, SB_E_RANGE,
-				"container engine at %s: reply larger than %zu bytes", path,
+				"%s: reply larger than %zu bytes", what,
 				req->buf.max);
 		return;
 	}
@@ -161,24 +161,24 @@ static void set_end_err(struct http_req *req, CURLcode code)
 	}
 	for (size_t i = 0; i < sb_countof(ends); i++)
 		if (ends[i].from == code) {
-			sb_err_set(&req->err, ends[i].code, "container engine at %s: %s", path,
+			sb_err_set(&req->err, ends[i].code, "%s: %s", what,
 					ends[i].text);
 			return;
 		}
-	sb_err_set(&req->err, SB_E_INTERNAL, "container engine at %s: %s", path,
+	sb_err_set(&req->err, SB_E_INTERNAL, "%s: %s", what,
 			curl_easy_strerror(code));
 }
 
 /* --- handing over: the only place where owners are called --- */
 
-static bool is_stream(const struct http_req *req)
+static bool is_stream(const struct sb_http_req *req)
 {
 	return req->ask.data && req->status >= 200 && req->status < 300;
 }
 
-static void deliver_end(struct http_req *req)
+static void deliver_end(struct sb_http_req *req)
 {
-	struct http_result res = {
+	struct sb_http_result res = {
 		.status = req->status,
 		.body = sb_strbuf_str(&req->buf),
 		.len = req->buf.len,
@@ -191,7 +191,7 @@ static void deliver_end(struct http_req *req)
 	req->ask.done(req->ask.ctx, &res);
 }
 
-static void deliver(struct http_req *req)
+static void deliver(struct sb_http_req *req)
 {
 	if (req->headed && !req->head_told && is_stream(req)) {
 		req->head_told = true;
@@ -212,21 +212,23 @@ static void deliver(struct http_req *req)
 	}
 }
 
-static void http_destroy(struct http_later *later)
+static void http_destroy(struct sb_http_later *later)
 {
-	struct http *http = sb_container_of(later, struct http, destroy);
+	struct sb_http *http = sb_container_of(later, struct sb_http, destroy);
 
 	curl_multi_cleanup(http->multi);
 	sd_event_source_disable_unref(http->timer);
 	sd_event_unref(http->loop);
+	free(http->what);
 	free(http->socket);
+	free(http->base);
 	free(http);
 	curl_global_cleanup();
 }
 
-static void dispatch(struct http *http)
+static void dispatch(struct sb_http *http)
 {
-	struct http_req *req;
+	struct sb_http_req *req;
 	CURLMsg *msg;
 	int left;
 
@@ -246,11 +248,11 @@ static void dispatch(struct http *http)
 		deliver(req);
 	}
 	/* What runs now may free http itself, which was added last and so would run first. */
-	struct http_later *todo = sb_steal(http->later);
+	struct sb_http_later *todo = sb_steal(http->later);
 	bool dead = http->dead;
 	http->dispatching = false;
 	while (todo) {
-		struct http_later *next = todo->next;
+		struct sb_http_later *next = todo->next;
 
 		todo->run(todo);
 		todo = next;
@@ -263,7 +265,7 @@ static void dispatch(struct http *http)
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *arg)
 {
-	struct http *http = arg;
+	struct sb_http *http = arg;
 	int mask = 0, running;
 
 	if (revents & EPOLLIN)
@@ -279,7 +281,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *arg)
 
 static int on_time(sd_event_source *source, uint64_t usec, void *arg)
 {
-	struct http *http = arg;
+	struct sb_http *http = arg;
 	int running;
 
 	curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -295,7 +297,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 		[CURL_POLL_OUT] = EPOLLOUT,
 		[CURL_POLL_INOUT] = EPOLLIN | EPOLLOUT,
 	};
-	struct http *http = arg;
+	struct sb_http *http = arg;
 	sd_event_source *source = socketp;
 
 	if (what == CURL_POLL_REMOVE) {
@@ -312,7 +314,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 
 static int on_timer(CURLM *multi, long timeout_ms, void *arg)
 {
-	struct http *http = arg;
+	struct sb_http *http = arg;
 
 	if (timeout_ms < 0)
 		return sd_event_source_set_enabled(http->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
@@ -329,14 +331,14 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 
 /* --- one request --- */
 
-static void touch(struct http_req *req)
+static void touch(struct sb_http_req *req)
 {
 	sd_event_now(req->http->loop, CLOCK_MONOTONIC, &req->last_us);
 }
 
 static size_t on_write(char *data, size_t size, size_t n, void *arg)
 {
-	struct http_req *req = arg;
+	struct sb_http_req *req = arg;
 
 	n *= size;
 	touch(req);
@@ -356,7 +358,7 @@ static size_t on_write(char *data, size_t size, size_t n, void *arg)
 	return n;
 }
 
-static void take_version(struct http_req *req, const char *line, size_t n)
+static void take_version(struct sb_http_req *req, const char *line, size_t n)
 {
 	static const char name[] = "Api-Version:";
 	size_t at = sizeof(name) - 1, len = 0;
@@ -372,7 +374,7 @@ static void take_version(struct http_req *req, const char *line, size_t n)
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
-	struct http_req *req = arg;
+	struct sb_http_req *req = arg;
 	long status = 0;
 
 	n *= size;
@@ -397,8 +399,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 
 static int on_idle(sd_event_source *source, uint64_t usec, void *arg)
 {
-	struct http_req *req = arg;
-	struct http *http = req->http;
+	struct sb_http_req *req = arg;
+	struct sb_http *http = req->http;
 	uint64_t limit_us = req->ask.idle_ms * 1000, now, idle_us;
 
 	if (req->headed && !req->ask.idle_always)
@@ -410,18 +412,22 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *arg)
 		sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 		return 0;
 	}
-	sb_err_set(&req->err, SB_E_TIMEOUT, "container engine at %s: silent for %llu ms",
-			http->socket, (unsigned long long)req->ask.idle_ms);
+	sb_err_set(&req->err, SB_E_TIMEOUT, "%s: silent for %llu ms",
+			http->what, (unsigned long long)req->ask.idle_ms);
 	req->finished = true;
 	queue(req);
 	dispatch(http);
 	return 0;
 }
 
-static int add_header(struct http_req *req, const char *name, const char *value)
+static int add_header(struct sb_http_req *req, const char *name, const char *value)
 {
-	SB_CLEANUP(sb_freep) char *line = text_new("%s: %s", name, value);
-	struct curl_slist *list = line ? curl_slist_append(req->headers, line) : NULL;
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf line = SB_STRBUF_INIT;
+	struct curl_slist *list;
+
+	if (sb_strbuf_addf(&line, "%s: %s", name, value) < 0)
+		return -SB_E_NOMEM;
+	list = curl_slist_append(req->headers, line.data);
 
 	if (!list)
 		return -SB_E_NOMEM;
@@ -429,10 +435,19 @@ static int add_header(struct http_req *req, const char *name, const char *value)
 	return 0;
 }
 
-/* curl announces bodies over 1 MiB by "Expect:", which would cost the engine a second. */
-static int set_headers(struct http_req *req)
+static int add_bearer(struct sb_http_req *req)
 {
-	const struct http_ask *ask = &req->ask;
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf value = SB_STRBUF_INIT;
+
+	if (sb_strbuf_addf(&value, "Bearer %s", req->ask.bearer) < 0)
+		return -SB_E_NOMEM;
+	return add_header(req, "Authorization", value.data);
+}
+
+/* curl announces bodies over 1 MiB by "Expect:", which would cost a second. */
+static int set_headers(struct sb_http_req *req)
+{
+	const struct sb_http_ask *ask = &req->ask;
 	struct curl_slist *list = curl_slist_append(NULL, "Expect:");
 
 	if (!list)
@@ -443,17 +458,20 @@ static int set_headers(struct http_req *req)
 		return -SB_E_NOMEM;
 	if (ask->auth && add_header(req, "X-Registry-Auth", ask->auth) < 0)
 		return -SB_E_NOMEM;
+	if (ask->bearer && add_bearer(req) < 0)
+		return -SB_E_NOMEM;
 	return 0;
 }
 
-static bool set_options(struct http_req *req)
+static bool set_options(struct sb_http_req *req)
 {
-	const struct http_ask *ask = &req->ask;
-	SB_CLEANUP(sb_freep) char *url = text_new("http://localhost%s", ask->target);
+	const struct sb_http_ask *ask = &req->ask;
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf url = SB_STRBUF_INIT;
+	const char *base = req->http->base ? req->http->base : "http://localhost";
 	CURL *e = req->easy;
-	bool bad = !url;
+	bool bad = sb_strbuf_addf(&url, "%s%s", base, ask->target) < 0;
 
-	bad = bad || curl_easy_setopt(e, CURLOPT_URL, url);
+	bad = bad || curl_easy_setopt(e, CURLOPT_URL, url.data);
 	bad = bad || curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, req->http->socket);
 	if (ask->body || !strcmp(ask->method, "POST")) {
 		bad = bad || curl_easy_setopt(e, CURLOPT_POST, 1L);
@@ -477,7 +495,7 @@ static bool set_options(struct http_req *req)
 	return !bad;
 }
 
-static int arm_idle(struct http_req *req, struct sb_err *err)
+static int arm_idle(struct sb_http_req *req, struct sb_err *err)
 {
 	int rc;
 
@@ -489,10 +507,10 @@ static int arm_idle(struct http_req *req, struct sb_err *err)
 	return rc < 0 ? sb_err_errno(err, -rc, "timer") : 0;
 }
 
-int http_start(struct http *http, const struct http_ask *ask, struct http_req **ret,
+int sb_http_start(struct sb_http *http, const struct sb_http_ask *ask, struct sb_http_req **ret,
 		struct sb_err *err)
 {
-	struct http_req *req = calloc(1, sizeof(*req));
+	struct sb_http_req *req = calloc(1, sizeof(*req));
 	CURLMcode mc;
 	int rc;
 
@@ -507,7 +525,7 @@ int http_start(struct http *http, const struct http_ask *ask, struct http_req **
 		req_free(&req->later);
 		return sb_err_nomem(err);
 	}
-	req->ask.target = req->ask.auth = NULL; /* curl has copies; the caller's may go */
+	req->ask.target = req->ask.auth = req->ask.bearer = NULL; /* curl has copies; the caller's may go */
 	rc = arm_idle(req, err);
 	if (rc < 0) {
 		req_free(&req->later);
@@ -525,13 +543,26 @@ int http_start(struct http *http, const struct http_ask *ask, struct http_req **
 
 /* --- life --- */
 
-int http_new(sd_event *loop, const char *socket, struct http **ret, struct sb_err *err)
+static int copy_peer(struct sb_http *http, const struct sb_http_peer *peer)
 {
-	struct http *http;
+	http->what = strdup(peer->what);
+	http->socket = peer->socket ? strdup(peer->socket) : NULL;
+	http->base = peer->base ? strdup(peer->base) : NULL;
+	http->hint_down = peer->hint_down;
+	http->hint_denied = peer->hint_denied;
+	return http->what && !http->socket == !peer->socket && !http->base == !peer->base
+			? 0
+			: -SB_E_NOMEM;
+}
+
+int sb_http_new(sd_event *loop, const struct sb_http_peer *peer, struct sb_http **ret,
+		struct sb_err *err)
+{
+	struct sb_http *http;
 	int rc;
 
-	if (strlen(socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return sb_err_set(err, SB_E_INVALID, "socket path %s is too long", socket);
+	if (peer->socket && strlen(peer->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return sb_err_set(err, SB_E_INVALID, "socket path %s is too long", peer->socket);
 	http = calloc(1, sizeof(*http));
 	if (!http)
 		return sb_err_nomem(err);
@@ -539,10 +570,9 @@ int http_new(sd_event *loop, const char *socket, struct http **ret, struct sb_er
 	TAILQ_INIT(&http->all);
 	TAILQ_INIT(&http->ready);
 	http->loop = sd_event_ref(loop);
-	http->socket = strdup(socket);
 	http->multi = curl_multi_init();
 	rc = sd_event_add_time(loop, &http->timer, CLOCK_MONOTONIC, 0, 1000, on_time, http);
-	if (rc < 0 || !http->multi || !http->socket) {
+	if (rc < 0 || !http->multi || copy_peer(http, peer) < 0) {
 		http_destroy(&http->destroy);
 		return rc < 0 ? sb_err_errno(err, -rc, "timer") : sb_err_nomem(err);
 	}
@@ -556,9 +586,9 @@ int http_new(sd_event *loop, const char *socket, struct http **ret, struct sb_er
 	return 0;
 }
 
-void http_free(struct http *http)
+void sb_http_free(struct sb_http *http)
 {
-	struct http_req *req;
+	struct sb_http_req *req;
 
 	if (!http)
 		return;
