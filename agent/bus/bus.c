@@ -4,8 +4,8 @@
 
 #include "internal.h"
 
-#define TICK_MS       1000
-#define PROBE_TICKS   5   /* a sweep for connections that broke without a word: every 5 s */
+#define TICK_MS         1000
+#define PROBE_TICKS     5 /* a sweep for connections that broke without a word: every 5 s */
 #define ACCEPT_RETRY_MS 100
 
 static void accept_start(struct listener *listener);
@@ -25,7 +25,8 @@ static void accept_done(struct sb_mail *mail)
 	listener->pending = false;
 	if (!rv)
 		conn_new(door, nng_aio_get_output(listener->aio, 0), listener->generation);
-	/* Credentials that changed while the accept waited are not these; the caller dials again. */
+	/* Credentials that changed while the accept waited are not these; the caller dials again.
+	 */
 	if (!rv && listener->generation != door->generation)
 		conns_close_before(door, door->generation);
 	/* Descriptors or memory ran out: without the pause this would spin. If even the timer
@@ -93,8 +94,8 @@ static int listener_open(struct door *door, const char *scheme, const char *host
 	if (!rv)
 		rv = nng_stream_listener_listen(listener->stream);
 	if (!rv)
-		rv = nng_stream_listener_get_int(listener->stream, NNG_OPT_TCP_BOUND_PORT,
-				ret_port);
+		rv = nng_stream_listener_get_int(
+				listener->stream, NNG_OPT_TCP_BOUND_PORT, ret_port);
 	if (rv) {
 		listener_done(listener);
 		rc = sb_wire_err_nng(err, rv, "listen on %s", strchr(url, ':') + 3);
@@ -154,8 +155,8 @@ static void door_close(struct door *door)
 static int door_reload(struct door *door, nng_tls_config *config, struct sb_err *err)
 {
 	for (unsigned i = 0; i < door->n_listeners; i++) {
-		int rv = nng_stream_listener_set_ptr(door->listeners[i].stream, NNG_OPT_TLS_CONFIG,
-				config);
+		int rv = nng_stream_listener_set_ptr(
+				door->listeners[i].stream, NNG_OPT_TLS_CONFIG, config);
 
 		if (rv)
 			return sb_wire_err_nng(err, rv, "replace the TLS settings");
@@ -189,7 +190,8 @@ int sb_bus_listen(struct sb_bus *bus, enum sb_bus_door id, const char *address, 
 	if (rc < 0)
 		return sb_err_wrap(err, rc, "%s listener", names[id]);
 	if (door->n_listeners) {
-		if (strcmp(door->address, address) || (port != door->asked_port && port != door->port))
+		if (strcmp(door->address, address) ||
+				(port != door->asked_port && port != door->port))
 			return sb_err_set(err, SB_E_INVALID, "%s listener: open already on port %u",
 					names[id], door->port);
 		return door_reload(door, config, err);

@@ -26,12 +26,12 @@
 #include "internal.h"
 #include "sb_wire.h"
 
-#define HEAD_BYTES    8  /* of the greeting, and of a message's length */
-#define ID_BYTES      4
-#define ID_FLAG       0x80000000u
-#define BUFFER_BYTES  4096 /* what a connection without a large message keeps */
-#define MESSAGE_MAX   (SB_WIRE_MAX_BYTES + ID_BYTES)
-#define FROM_MAX      64
+#define HEAD_BYTES   8 /* of the greeting, and of a message's length */
+#define ID_BYTES     4
+#define ID_FLAG      0x80000000u
+#define BUFFER_BYTES 4096 /* what a connection without a large message keeps */
+#define MESSAGE_MAX  (SB_WIRE_MAX_BYTES + ID_BYTES)
+#define FROM_MAX     64
 
 struct out {
 	struct out *next;
@@ -46,13 +46,13 @@ struct conn {
 	nng_aio *rx, *tx;
 	struct sb_mail rx_mail, tx_mail;
 	bool rx_pending, tx_pending, closed;
-	unsigned holds;      /* functions of ours that still look at it */
-	bool greeted;        /* the peer is authenticated and speaks REQ */
+	unsigned holds; /* functions of ours that still look at it */
+	bool greeted;   /* the peer is authenticated and speaks REQ */
 	unsigned generation;
-	uint64_t since_ms;   /* accepted, or last message complete */
-	uint64_t rx_ms;      /* last byte received */
-	uint64_t tx_ms;      /* last byte taken by the stream */
-	uint8_t *buf;        /* received and not yet used */
+	uint64_t since_ms; /* accepted, or last message complete */
+	uint64_t rx_ms;    /* last byte received */
+	uint64_t tx_ms;    /* last byte taken by the stream */
+	uint8_t *buf;      /* received and not yet used */
 	size_t have, space;
 	struct out *out, **out_tail;
 	size_t out_bytes;
@@ -119,7 +119,8 @@ static void conn_close(struct conn *conn)
 	conn->door->n_conns--;
 	if (!conn->greeted)
 		conn->door->n_handshakes--;
-	for (struct sb_bus_call *call = conn->door->calls; call && conn->n_calls; call = call->next) {
+	for (struct sb_bus_call *call = conn->door->calls; call && conn->n_calls;
+			call = call->next) {
 		if (call->conn != conn)
 			continue;
 		call->conn = NULL;

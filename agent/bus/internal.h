@@ -29,7 +29,7 @@ struct door {
 	unsigned n_listeners;
 	char *address;
 	uint16_t asked_port, port;
-	unsigned generation; /* counts credentials; connections of older ones are closed */
+	unsigned generation;       /* counts credentials; connections of older ones are closed */
 	struct conn *conns;        /* those that are closed and not yet freed too */
 	struct sb_bus_call *calls; /* those that wait for their answer, newest first */
 	unsigned n_conns, n_handshakes, n_calls; /* open connections; without those closed */

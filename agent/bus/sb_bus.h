@@ -17,7 +17,8 @@
 #define SB_BUS_HANDSHAKES_MAX 64    /* of these not yet authenticated; the oldest gives way */
 #define SB_BUS_HANDSHAKE_MS   10000 /* from accept to an authenticated connection */
 #define SB_BUS_STALL_MS       30000 /* longest pause inside a message, either way */
-#define SB_BUS_OUT_MAX_BYTES  ((size_t)64 << 20) /* answers a caller has not read, per connection */
+#define SB_BUS_OUT_MAX_BYTES  ((size_t)64 << 20) /* answers a caller has not read, per connection  \
+						  */
 
 enum sb_bus_door { SB_BUS_CONTROL, SB_BUS_PEER, SB_BUS_DOOR_COUNT_ };
 

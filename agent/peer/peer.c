@@ -38,7 +38,7 @@ struct sb_peer_call {
 	unsigned deadline_ms;
 	uint64_t until_ms;
 	atomic_bool sent;
-	int rv; /* written on nng's thread before the letter is posted */
+	int rv;        /* written on nng's thread before the letter is posted */
 	sb_peer_fn fn; /* NULL once cancelled */
 	void *ctx_arg;
 };
@@ -98,8 +98,8 @@ static void link_break(struct link *link)
 		link_free(link);
 }
 
-static struct link *link_find(struct sb_peers *peers, const char *node, const char *address,
-		uint16_t port)
+static struct link *link_find(
+		struct sb_peers *peers, const char *node, const char *address, uint16_t port)
 {
 	for (struct link *link = peers->links; link; link = link->next)
 		if (!link->retired && link->port == port && !strcmp(link->node, node) &&
@@ -121,7 +121,8 @@ static int link_new(struct sb_peers *peers, const char *node, const char *addres
 	if (!peers->cert_pem)
 		return sb_err_set(err, SB_E_UNAVAILABLE, "node %s: no credentials to call it with",
 				node);
-	rc = sb_wire_req_open(&peers->creds, node, address, port, &link->socket, &link->dialer, err);
+	rc = sb_wire_req_open(
+			&peers->creds, node, address, port, &link->socket, &link->dialer, err);
 	if (rc < 0)
 		return rc;
 	rv = nng_dialer_start(link->dialer, NNG_FLAG_NONBLOCK);

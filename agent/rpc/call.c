@@ -134,8 +134,13 @@ int call_new(struct sb_rpc *rpc, const struct sb_verb *verb, Sparkbus__Request *
 		sparkbus__request__free_unpacked(request, NULL);
 		return sb_err_nomem(err);
 	}
-	*call = (struct sb_call){ .rpc = rpc, .verb = verb, .request = request, .key = *key,
-		.body_hash = body_hash, .from = copy, .next = rpc->calls };
+	*call = (struct sb_call){ .rpc = rpc,
+		.verb = verb,
+		.request = request,
+		.key = *key,
+		.body_hash = body_hash,
+		.from = copy,
+		.next = rpc->calls };
 	if (call->next)
 		call->next->prev = call;
 	rpc->calls = call;
@@ -164,8 +169,9 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *ctx)
 	sb_err_set(&err, SB_E_TIMEOUT, "%s: no result within %u ms; whether it happens is unknown",
 			call->verb->name, waiter->deadline_ms);
 	if (call->verb->mutates)
-		sb_err_hint(&err, 0, "it goes on: asking again with the same request id gives the "
-				     "answer");
+		sb_err_hint(&err, 0,
+				"it goes on: asking again with the same request id gives the "
+				"answer");
 	answer_error(call->rpc, waiter->bus_call, &call->request->id, &err);
 	waiter_free(waiter);
 	/* Last, because the handler may answer in it, which ends the call. */
@@ -182,8 +188,11 @@ int call_wait(struct sb_call *call, struct sb_bus_call *bus_call, uint32_t deadl
 
 	if (!waiter)
 		return sb_err_nomem(err);
-	*waiter = (struct waiter){ .call = call, .bus_call = bus_call, .deadline_ms = deadline_ms,
-		.until_ms = sb_now_boot_ms() + deadline_ms, .next = call->waiters };
+	*waiter = (struct waiter){ .call = call,
+		.bus_call = bus_call,
+		.deadline_ms = deadline_ms,
+		.until_ms = sb_now_boot_ms() + deadline_ms,
+		.next = call->waiters };
 	rc = sb_timer_once(call->rpc->loop, &waiter->timer, deadline_ms, on_deadline, waiter, err);
 	if (rc < 0) {
 		waiter_free(waiter);

@@ -41,8 +41,9 @@ static int check_envelope(const sb_request *request, struct sb_err *err)
 				"the caller speaks protocol %u, this agent (%s) protocol %u",
 				request->protocol, SB_VERSION, SB_PROTOCOL);
 
-		return sb_err_hint(err, rc, "upgrade sparkbusd on this node, or use an older "
-					    "sparkbus");
+		return sb_err_hint(err, rc,
+				"upgrade sparkbusd on this node, or use an older "
+				"sparkbus");
 	}
 	if (request->id.len != SB_WIRE_ID_BYTES)
 		return sb_err_set(err, SB_E_INVALID, "the request's id has %zu bytes, not %d",
@@ -203,8 +204,12 @@ int sb_rpc_new(sd_event *loop, const char *node_name, const struct sb_verb *verb
 
 	if (!rpc)
 		return sb_err_nomem(err);
-	*rpc = (struct sb_rpc){ .loop = loop, .verbs = verbs, .n_verbs = n_verbs, .agent = agent,
-		.audit = audit, .audit_ctx = audit_ctx };
+	*rpc = (struct sb_rpc){ .loop = loop,
+		.verbs = verbs,
+		.n_verbs = n_verbs,
+		.agent = agent,
+		.audit = audit,
+		.audit_ctx = audit_ctx };
 	rpc->node = strdup(node_name);
 	rpc->replay = replay_new();
 	if (!rpc->node || !rpc->replay)

@@ -30,7 +30,7 @@ struct sb_verb {
 	sb_verb_fn handle;
 };
 
-#define SB_RPC_REPLAY_MAX       1024              /* answers remembered, oldest out first */
+#define SB_RPC_REPLAY_MAX       1024 /* answers remembered, oldest out first */
 #define SB_RPC_REPLAY_MAX_BYTES ((size_t)4 << 20)
 
 /** Audit sink: one line per mutating request, after its outcome is known. */

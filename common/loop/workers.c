@@ -23,13 +23,13 @@ struct task {
 struct sb_workers {
 	struct sb_mailbox *box;
 	pthread_mutex_t lock;
-	pthread_cond_t more;  /* work came, or the end */
-	pthread_cond_t gone;  /* a thread ended */
+	pthread_cond_t more; /* work came, or the end */
+	pthread_cond_t gone; /* a thread ended */
 	unsigned threads_max, threads, idle;
 	unsigned waiting;
-	struct task *first;   /* waiting, oldest first */
+	struct task *first; /* waiting, oldest first */
 	struct task **tail;
-	struct task *posted;  /* done and not delivered */
+	struct task *posted; /* done and not delivered */
 	bool stop;
 };
 
@@ -183,8 +183,9 @@ int sb_workers_run(struct sb_workers *workers, void (*work)(void *arg), void (*d
 
 	if (!task)
 		return sb_err_nomem(err);
-	*task = (struct task){ .mail.deliver = deliver, .workers = workers, .work = work,
-		.done = done, .arg = arg };
+	*task = (struct task){
+		.mail.deliver = deliver, .workers = workers, .work = work, .done = done, .arg = arg
+	};
 	pthread_mutex_lock(&workers->lock);
 	if (workers->waiting >= SB_WORKERS_QUEUE_MAX) {
 		rc = sb_err_set(err, SB_E_BUSY, "%u calls wait for a worker already",

@@ -14,16 +14,26 @@ static enum sb_code code_of_nng(int rv)
 		int rv;
 		enum sb_code code;
 	} codes[] = {
-		{ NNG_ENOMEM, SB_E_NOMEM },           { NNG_EADDRINUSE, SB_E_BUSY },
-		{ NNG_EBUSY, SB_E_BUSY },             { NNG_ETIMEDOUT, SB_E_TIMEOUT },
-		{ NNG_ECONNREFUSED, SB_E_UNAVAILABLE }, { NNG_ECONNRESET, SB_E_UNAVAILABLE },
-		{ NNG_ECONNABORTED, SB_E_UNAVAILABLE }, { NNG_ECONNSHUT, SB_E_UNAVAILABLE },
-		{ NNG_EUNREACHABLE, SB_E_UNAVAILABLE }, { NNG_EAGAIN, SB_E_UNAVAILABLE },
-		{ NNG_ECLOSED, SB_E_CANCELLED },      { NNG_ECANCELED, SB_E_CANCELLED },
-		{ NNG_EPEERAUTH, SB_E_DENIED },       { NNG_ECRYPTO, SB_E_DENIED },
-		{ NNG_EPERM, SB_E_DENIED },           { NNG_EADDRINVAL, SB_E_INVALID },
-		{ NNG_EINVAL, SB_E_INVALID },         { NNG_EPROTO, SB_E_PROTOCOL },
-		{ NNG_EMSGSIZE, SB_E_RANGE },         { NNG_ENOFILES, SB_E_RANGE },
+		{ NNG_ENOMEM, SB_E_NOMEM },
+		{ NNG_EADDRINUSE, SB_E_BUSY },
+		{ NNG_EBUSY, SB_E_BUSY },
+		{ NNG_ETIMEDOUT, SB_E_TIMEOUT },
+		{ NNG_ECONNREFUSED, SB_E_UNAVAILABLE },
+		{ NNG_ECONNRESET, SB_E_UNAVAILABLE },
+		{ NNG_ECONNABORTED, SB_E_UNAVAILABLE },
+		{ NNG_ECONNSHUT, SB_E_UNAVAILABLE },
+		{ NNG_EUNREACHABLE, SB_E_UNAVAILABLE },
+		{ NNG_EAGAIN, SB_E_UNAVAILABLE },
+		{ NNG_ECLOSED, SB_E_CANCELLED },
+		{ NNG_ECANCELED, SB_E_CANCELLED },
+		{ NNG_EPEERAUTH, SB_E_DENIED },
+		{ NNG_ECRYPTO, SB_E_DENIED },
+		{ NNG_EPERM, SB_E_DENIED },
+		{ NNG_EADDRINVAL, SB_E_INVALID },
+		{ NNG_EINVAL, SB_E_INVALID },
+		{ NNG_EPROTO, SB_E_PROTOCOL },
+		{ NNG_EMSGSIZE, SB_E_RANGE },
+		{ NNG_ENOFILES, SB_E_RANGE },
 	};
 
 	for (size_t i = 0; i < sb_countof(codes); i++)
@@ -141,15 +151,16 @@ int sb_wire_url(const char *scheme, const char *host, uint16_t port, char url[SB
 #define REDIAL_MAX_MS 2000
 #define REQ_ID_BYTES  4 /* nng counts its own header as part of the message */
 
-static int req_dialer(nng_socket socket, const char *url, nng_tls_config *config,
-		nng_dialer *ret_dialer)
+static int req_dialer(
+		nng_socket socket, const char *url, nng_tls_config *config, nng_dialer *ret_dialer)
 {
 	nng_dialer dialer;
 	int rv;
 
 	rv = nng_socket_set_ms(socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
 	if (!rv)
-		rv = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, SB_WIRE_MAX_BYTES + REQ_ID_BYTES);
+		rv = nng_socket_set_size(
+				socket, NNG_OPT_RECVMAXSZ, SB_WIRE_MAX_BYTES + REQ_ID_BYTES);
 	if (!rv)
 		rv = nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, REDIAL_MIN_MS);
 	if (!rv)
@@ -186,8 +197,8 @@ int sb_wire_req_open(const struct sb_tls_creds *creds, const char *node, const c
 	rv = req_dialer(socket, url, config, ret_dialer);
 	if (rv) {
 		nng_close(socket);
-		return sb_wire_err_nng(err, rv, "node %s (%s): make a dialer", node,
-				strchr(url, ':') + 3);
+		return sb_wire_err_nng(
+				err, rv, "node %s (%s): make a dialer", node, strchr(url, ':') + 3);
 	}
 	*ret_socket = socket;
 	return 0;
@@ -202,8 +213,8 @@ int sb_wire_request_msg(const sb_request *request, unsigned deadline_ms, nng_msg
 	int rc, rv;
 
 	if (copy.id.len && copy.id.len != SB_WIRE_ID_BYTES)
-		return sb_err_set(err, SB_E_INVALID, "a request's id has %d bytes",
-				SB_WIRE_ID_BYTES);
+		return sb_err_set(
+				err, SB_E_INVALID, "a request's id has %d bytes", SB_WIRE_ID_BYTES);
 	if (copy.id.len) {
 		memcpy(id, copy.id.data, SB_WIRE_ID_BYTES);
 	} else {

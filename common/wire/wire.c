@@ -69,9 +69,8 @@ int sb_wire_unpack(const ProtobufCMessageDescriptor *desc, const void *data, siz
 				desc->short_name, len, SB_WIRE_MAX_BYTES);
 	msg = protobuf_c_message_unpack(desc, &allocator, len, data);
 	if (!msg && budget.over)
-		return sb_err_set(err, SB_E_RANGE,
-				"%s would take more than %zu bytes of memory", desc->short_name,
-				SB_WIRE_MEMORY_MAX);
+		return sb_err_set(err, SB_E_RANGE, "%s would take more than %zu bytes of memory",
+				desc->short_name, SB_WIRE_MEMORY_MAX);
 	if (!msg)
 		return sb_err_set(err, SB_E_PROTOCOL, "%zu bytes are not a %s", len,
 				desc->short_name);

@@ -20,11 +20,11 @@ struct job {
 	nng_ctx ctx;
 	nng_aio *aio;
 	bool has_ctx;
-	bool started;       /* handed to nng, which sets ended */
-	bool done;          /* @answer is filled */
+	bool started; /* handed to nng, which sets ended */
+	bool done;    /* @answer is filled */
 	atomic_bool sent;
 	atomic_bool ended;
-	int rv;             /* nng's result, once ended */
+	int rv; /* nng's result, once ended */
 	uint64_t start_us;
 	struct sb_answer *answer;
 };
@@ -104,7 +104,8 @@ static void job_start(struct job *job)
 		return;
 	}
 	job->started = true;
-	nng_aio_set_timeout(job->aio, NNG_DURATION_INFINITE); /* the deadline is kept by wait_all() */
+	nng_aio_set_timeout(
+			job->aio, NNG_DURATION_INFINITE); /* the deadline is kept by wait_all() */
 	nng_aio_set_msg(job->aio, sb_steal(job->msg));
 	nng_ctx_send(job->ctx, job->aio);
 }
@@ -118,7 +119,8 @@ static void job_lost(struct job *job)
 
 	if (atomic_load(&job->sent)) {
 		rc = sb_err_set(&err, SB_E_UNAVAILABLE,
-				"node %s: the connection was lost before the answer (%s); whether it "
+				"node %s: the connection was lost before the answer (%s); whether "
+				"it "
 				"was done is unknown",
 				name, nng_strerror(job->rv));
 		sb_err_hint(&err, rc, "see systemctl status sparkbusd on %s, then ask again", name);
@@ -163,11 +165,12 @@ static void job_late(struct job *job, bool interrupted)
 				sent ? "; whether it was done is unknown" : " before it was asked");
 	else if (sent)
 		rc = sb_err_set(&err, SB_E_TIMEOUT,
-				"node %s: no answer within %u ms; whether it was done is unknown", name,
-				job->deadline_ms);
+				"node %s: no answer within %u ms; whether it was done is unknown",
+				name, job->deadline_ms);
 	else
 		rc = sb_err_set(&err, SB_E_UNAVAILABLE,
-				"node %s: no connection to %s port %u within %u ms; nothing was asked "
+				"node %s: no connection to %s port %u within %u ms; nothing was "
+				"asked "
 				"of it",
 				name, job->link->address, job->link->port, job->deadline_ms);
 	if (!interrupted && sent)
@@ -211,7 +214,8 @@ static size_t look(struct job *jobs, size_t n)
 
 		if (job->done)
 			continue;
-		if (link->dialing && atomic_load(&link->dial_done) && link_dial_end(link, &err) < 0) {
+		if (link->dialing && atomic_load(&link->dial_done) &&
+				link_dial_end(link, &err) < 0) {
 			/* All that wait for this connection. */
 			for (size_t k = 0; k < n; k++)
 				if (jobs[k].link == link && !jobs[k].done)
@@ -358,8 +362,8 @@ void sb_client_interrupt(struct sb_client *client)
 
 /* --- life --- */
 
-static int copy_creds(struct sb_client *client, const struct sb_tls_creds *creds,
-		struct sb_err *err)
+static int copy_creds(
+		struct sb_client *client, const struct sb_tls_creds *creds, struct sb_err *err)
 {
 	const struct {
 		const char *from;

@@ -15,17 +15,17 @@ struct link {
 	struct link *next;
 	char *name, *address;
 	uint16_t port;
-	bool open;            /* socket and dialer exist */
+	bool open; /* socket and dialer exist */
 	nng_socket socket;
 	nng_dialer dialer;
-	atomic_int pipes;     /* connections that are up: 0 or 1 */
-	bool dialing;         /* the thread runs or was not joined */
+	atomic_int pipes; /* connections that are up: 0 or 1 */
+	bool dialing;     /* the thread runs or was not joined */
 	pthread_t thread;
 	uint64_t deadline_ms; /* CLOCK_BOOTTIME: until when the dial may take */
 	atomic_bool given_up; /* the socket was closed under the dial; no diagnosis then */
 	atomic_bool dial_done;
-	bool refused;         /* dial_err says why, and not only that the dial was stopped */
-	bool suspect;         /* did not answer in time: to be closed */
+	bool refused; /* dial_err says why, and not only that the dial was stopped */
+	bool suspect; /* did not answer in time: to be closed */
 	int dial_rc;
 	struct sb_err dial_err;
 };

@@ -97,8 +97,9 @@ static int explain(struct link *link, int rv, struct sb_err *err)
 	}
 	if (rv == NNG_ETIMEDOUT)
 		rv = NNG_EUNREACHABLE; /* TCP's own: nothing was asked of the node */
-	rc = sb_wire_err_nng(err, rv, v6 ? "node %s: connect to [%s]:%u" : "node %s: connect to %s:%u",
-			name, link->address, link->port);
+	rc = sb_wire_err_nng(err, rv,
+			v6 ? "node %s: connect to [%s]:%u" : "node %s: connect to %s:%u", name,
+			link->address, link->port);
 	if (rv == NNG_ECONNREFUSED)
 		return sb_err_hint(err, rc,
 				"is sparkbusd running on %s? systemctl status sparkbusd", name);

@@ -29,9 +29,9 @@ struct sb_answer {
 };
 void sb_answer_done(struct sb_answer *answer);
 
-/** Ask one node. protocol, id, operator and deadline are filled in for the wire when unset; @request
- * itself is not changed. Errors carry the node's name. A caller that may want to repeat a mutating
- * request after SB_E_TIMEOUT sets request->id itself (sb_wire_new_id()) and keeps it.
+/** Ask one node. protocol, id, operator and deadline are filled in for the wire when unset;
+ * @request itself is not changed. Errors carry the node's name. A caller that may want to repeat a
+ * mutating request after SB_E_TIMEOUT sets request->id itself (sb_wire_new_id()) and keeps it.
  * SB_E_UNAVAILABLE: not connected, or the connection was lost; the text says whether anything was
  * asked. SB_E_TIMEOUT: asked, and no answer within @deadline_ms.
  * Only one thread may call or fan at a time.
@@ -42,7 +42,8 @@ int sb_client_call(struct sb_client *client, const struct sb_target *target, sb_
 /** Ask @n nodes at once; a silent one costs at most @deadline_ms and hides no other.
  * @requests[i] goes to @targets[i]; rets[i] is filled for every i. Return: how many failed. */
 size_t sb_client_fan(struct sb_client *client, const struct sb_target *targets,
-		sb_request *const *requests, size_t n, unsigned deadline_ms, struct sb_answer *rets);
+		sb_request *const *requests, size_t n, unsigned deadline_ms,
+		struct sb_answer *rets);
 
 /** Make a blocking call in another thread return SB_E_CANCELLED soon (Ctrl-C); async-signal-safe.
  * When no call runs, the next one is cancelled, so that a signal between two calls is not lost. */

@@ -25,17 +25,20 @@ static const char pki_script[] =
 		"[ca]\ndefault_ca=c\n[c]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\n"
 		"default_crl_days=30\nE\n"
 		"key() { openssl ecparam -genkey -name prime256v1 -noout -out $1.key; }\n"
-		"ca() { key $1; openssl req -config cnf -x509 -new -key $1.key -subj /CN=$1 -days 30"
+		"ca() { key $1; openssl req -config cnf -x509 -new -key $1.key -subj /CN=$1 -days "
+		"30"
 		" -addext basicConstraints=critical,CA:TRUE -addext keyUsage=keyCertSign,cRLSign"
 		" -out $1.crt; }\n"
 		"cert() { key $1; openssl req -config cnf -new -key $1.key -subj /CN=$1"
-		" -addext subjectAltName=DNS:$1 -out $1.csr; openssl x509 -req -in $1.csr -CA $2.crt"
+		" -addext subjectAltName=DNS:$1 -out $1.csr; openssl x509 -req -in $1.csr -CA "
+		"$2.crt"
 		" -CAkey $2.key -set_serial 0x$3 -days 30 -copy_extensions copyall -out $1.crt; }\n"
 		"crl() { : > index; echo 01 > number; for c in $3; do openssl ca -config cnf"
 		" -keyfile $2.key -cert $2.crt -revoke $c.crt; done; openssl ca -config cnf"
 		" -keyfile $2.key -cert $2.crt -gencrl -out $1; rm -f index* number*; }\n"
 		"ca opca; ca nodeca; ca strangerca\n"
-		"cert alice opca 11; cert mallory opca 12; cert node1 nodeca 21; cert node2 nodeca 22\n"
+		"cert alice opca 11; cert mallory opca 12; cert node1 nodeca 21; cert node2 nodeca "
+		"22\n"
 		"cert stranger strangerca 31\n"
 		"crl op.crl opca mallory; crl op-alice.crl opca alice; crl node.crl nodeca ''\n"
 		"crl node1.crl nodeca node1\n";
@@ -99,7 +102,8 @@ static struct sb_tls_creds creds_of(const char *who, const char *peer_ca, const 
 	snprintf(crt, sizeof(crt), "%s.crt", who);
 	snprintf(key, sizeof(key), "%s.key", who);
 	snprintf(ca, sizeof(ca), "%s.crt", peer_ca);
-	return (struct sb_tls_creds){ pki(crt), pki(key), pki(ca), peer_crl ? pki(peer_crl) : NULL };
+	return (struct sb_tls_creds){ pki(crt), pki(key), pki(ca),
+		peer_crl ? pki(peer_crl) : NULL };
 }
 
 /* --- the agent's side, in a thread of its own --- */
@@ -140,9 +144,9 @@ static void agent_do_mail(struct sb_mail *mail)
 
 static void agent_listen(struct agent *agent, enum sb_bus_door door, uint16_t *ret_port)
 {
-	struct sb_tls_creds creds = door == SB_BUS_CONTROL ?
-			creds_of(agent->node, "opca", "op.crl") :
-			creds_of(agent->node, "nodeca", "node.crl");
+	struct sb_tls_creds creds = door == SB_BUS_CONTROL
+			? creds_of(agent->node, "opca", "op.crl")
+			: creds_of(agent->node, "nodeca", "node.crl");
 	struct sb_err err;
 
 	if (sb_bus_listen(agent->bus, door, "127.0.0.1", 0, &creds, &err) < 0) {

@@ -85,7 +85,8 @@ START_TEST(bytes_over_the_cap_are_refused_both_ways)
 
 	line.text = (ProtobufCBinaryData){ SB_WIRE_MAX_BYTES, big };
 	ck_assert_int_eq(sb_wire_pack(&line.base, &data, &len, NULL), -SB_E_RANGE);
-	ck_assert_int_eq(sb_wire_unpack(line.base.descriptor, big, SB_WIRE_MAX_BYTES + 1, &msg, NULL),
+	ck_assert_int_eq(sb_wire_unpack(line.base.descriptor, big, SB_WIRE_MAX_BYTES + 1, &msg,
+					 NULL),
 			-SB_E_RANGE);
 }
 END_TEST
@@ -150,8 +151,8 @@ END_TEST
 START_TEST(wire_codes_are_ours)
 {
 	for (int code = 0; code < SB_CODE_COUNT_; code++) {
-		const ProtobufCEnumValue *value =
-				protobuf_c_enum_descriptor_get_value(&sparkbus__code__descriptor, code);
+		const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(
+				&sparkbus__code__descriptor, code);
 
 		ck_assert_ptr_ne(value, NULL);
 		ck_assert_str_eq(value->name + strlen("CODE_"), sb_code_name((enum sb_code)code));
