@@ -2,7 +2,7 @@
  * that timed out can be asked again as the same one. */
 #include <string.h>
 
-#include "internal.h"
+#include "cli.h"
 
 int ask_init(struct ask *ask, const struct cli_node *node, unsigned tag, void *body,
 		struct sb_err *err)

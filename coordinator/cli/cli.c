@@ -2,7 +2,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "internal.h"
+#include "cli.h"
 #include "sb_fs.h"
 
 static void say(const char *tag, enum sb_color color, const char *text)

@@ -2,7 +2,7 @@
 #ifndef SB_CLI_COMMANDS_H
 #define SB_CLI_COMMANDS_H
 
-#include "internal.h"
+#include "cli.h"
 
 struct init_opts {
 	const char *operator_name;

@@ -5,7 +5,7 @@
  * be overtaken by another's later lines, so lines wait until every such rank has come past them. */
 #include <string.h>
 
-#include "internal.h"
+#include "cli.h"
 
 #define LINES_PER_POLL 500u
 #define POLL_ONE_MS    10000u /* a single log: the answer comes as soon as there is a line */

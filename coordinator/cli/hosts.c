@@ -2,7 +2,7 @@
  * "then take the default": it is an error that says what is known. */
 #include <string.h>
 
-#include "internal.h"
+#include "cli.h"
 #include "sb_fs.h"
 
 #define HOSTS_FILE_MAX_BYTES ((size_t)1 << 20)

@@ -4,7 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 
-#include "internal.h"
+#include "cli.h"
 
 #define CLIENTS_MAX 4
 

@@ -1,7 +1,7 @@
 /* Jobs, ranks and outcomes as words. */
 #include <string.h>
 
-#include "internal.h"
+#include "cli.h"
 
 void job_label(const Sparkbus__JobStatus *status, struct sb_strbuf *out)
 {

@@ -4,7 +4,7 @@
 #ifndef SB_CLI_LAUNCH_H
 #define SB_CLI_LAUNCH_H
 
-#include "internal.h"
+#include "cli.h"
 
 #define LAUNCH_GO_ON 0
 

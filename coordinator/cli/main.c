@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "cli.h"
 #include "sb_cli.h"
 
 #define NAME_MAX_BYTES 64
@@ -35,7 +35,7 @@ static int no_such_command(const char *group, const char *word)
 
 /* Take the next word, and global options before it. False when there is none; *ret_status < 0
  * then means "show help". */
-static bool next_word(struct cli *cli, char *const **argv, size_t *argc, const char *group,
+static bool next_word(struct cli *cli, const char *const **argv, size_t *argc, const char *group,
 		const char **ret, int *ret_status)
 {
 	const struct opt_target target = { global_options, &cli->global };
@@ -80,8 +80,8 @@ static int check_args(const struct call *call)
 	return EXIT_DONE;
 }
 
-static int run_command(
-		struct cli *cli, const struct command *command, char *const *argv, size_t argc)
+static int run_command(struct cli *cli, const struct command *command, const char *const *argv,
+		size_t argc)
 {
 	SB_CLEANUP(sb_freep) void *opts = calloc(1, command->opts_size + 1);
 	SB_CLEANUP(sb_freep) const char **args = calloc(argc + 1, sizeof(*args));
@@ -112,7 +112,7 @@ static int run_command(
 static int dispatch(struct cli *cli, int argc, char **argv)
 {
 	char name[NAME_MAX_BYTES];
-	char *const *rest = argv + 1;
+	const char *const *rest = (const char *const *)argv + 1;
 	size_t n = argc > 0 ? (size_t)argc - 1 : 0;
 	const struct command *command;
 	const char *word;

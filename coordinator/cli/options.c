@@ -181,7 +181,7 @@ static int unknown_option(const struct opt_target *targets, size_t n, const char
 }
 
 /* "--name", "--name=value" or "--name value". *@i is the word, and then the last one used. */
-static int parse_long(const struct opt_target *targets, size_t n_targets, char *const *argv,
+static int parse_long(const struct opt_target *targets, size_t n_targets, const char *const *argv,
 		size_t argc, size_t *i, struct sb_err *err)
 {
 	const char *word = argv[*i];
@@ -203,7 +203,7 @@ static int parse_long(const struct opt_target *targets, size_t n_targets, char *
 }
 
 /* "-n", "-nv", "-H a,b" or "-Ha,b". */
-static int parse_short(const struct opt_target *targets, size_t n_targets, char *const *argv,
+static int parse_short(const struct opt_target *targets, size_t n_targets, const char *const *argv,
 		size_t argc, size_t *i, struct sb_err *err)
 {
 	for (const char *p = argv[*i] + 1; *p; p++) {
@@ -225,7 +225,7 @@ static int parse_short(const struct opt_target *targets, size_t n_targets, char 
 	return 0;
 }
 
-int options_parse(const struct opt_target *targets, size_t n_targets, char *const *argv,
+int options_parse(const struct opt_target *targets, size_t n_targets, const char *const *argv,
 		size_t argc, const char **ret_args, size_t *ret_n_args, size_t *ret_stop,
 		struct sb_err *err)
 {

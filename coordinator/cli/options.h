@@ -53,7 +53,7 @@ struct opt_target {
  * @targets: later tables are asked when earlier ones do not know an option. @ret_args (room for
  * @argc) gets the other words. With @ret_stop (may be NULL) parsing ends at the first other word
  * and its index is given. -SB_E_INVALID with a hint is a usage error. */
-int options_parse(const struct opt_target *targets, size_t n_targets, char *const *argv,
+int options_parse(const struct opt_target *targets, size_t n_targets, const char *const *argv,
 		size_t argc, const char **ret_args, size_t *ret_n_args, size_t *ret_stop,
 		struct sb_err *err);
 /** Free what OPT_LIST rows allocated. */

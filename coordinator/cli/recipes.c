@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "internal.h"
+#include "cli.h"
 #include "sb_fs.h"
 
 #define DEPTH_MAX      8

@@ -2,7 +2,7 @@
 #include <string.h>
 #include <openssl/evp.h>
 
-#include "internal.h"
+#include "cli.h"
 
 #define DOCKER_HUB     "docker.io"
 #define DOCKER_HUB_KEY "https://index.docker.io/v1/"

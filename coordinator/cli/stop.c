@@ -1,7 +1,7 @@
 /* Stopping a job, told by what each node read back. */
 #include <string.h>
 
-#include "internal.h"
+#include "cli.h"
 
 /* Besides the grace time: kill, remove, wait for the memory. */
 #define STOP_EXTRA_MS 120000u

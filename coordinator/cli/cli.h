@@ -1,7 +1,7 @@
-/* internal.h - what the commands share: the command table's row, the context, and the steps that
+/* cli.h - what the commands share: the command table's row, the context, and the steps that
  * several commands take (which nodes, which job, one question to many nodes). */
-#ifndef SB_CLI_INTERNAL_H
-#define SB_CLI_INTERNAL_H
+#ifndef SB_CLI_CLI_H
+#define SB_CLI_CLI_H
 
 #include <stdio.h>
 
