@@ -1,0 +1,444 @@
+/* run: recipe + overrides + nodes -> plan -> prepare -> commit -> watch -> follow. */
+#include <errno.h>
+#include <string.h>
+
+#include "commands.h"
+#include "launch.h"
+#include "sb_fs.h"
+#include "sb_plan.h"
+
+#define RECIPE_MAX_BYTES ((size_t)4 << 20)
+#define STEPS            5
+#define OVERRIDES_MAX    256
+#define LOG_TAIL         100
+
+#define RUN_OPT(member) offsetof(struct run_opts, member)
+
+static const struct opt override_options[] = {
+	{ OPT_INT, 0, "tp", "tensor-parallel", "N", "tensor parallel size", RUN_OPT(tp), 1, 1024 },
+	{ OPT_INT, 0, "pp", "pipeline-parallel", "N", "pipeline parallel size", RUN_OPT(pp), 1,
+			1024 },
+	{ OPT_INT, 0, "dp", "data-parallel", "N", "data parallel size", RUN_OPT(dp), 1, 1024 },
+	{ OPT_FLOAT, 0, "gpu-mem", "gpu-memory-utilization,mem-fraction-static", "F",
+			"share of the memory that the engine may use, 0 to 1", RUN_OPT(gpu_mem), 0,
+			1 },
+	{ OPT_INT, 0, "max-model-len", NULL, "N", "longest context, in tokens",
+			RUN_OPT(max_model_len), 1, 1e9 },
+	{ OPT_TEXT, 0, "served-model-name", NULL, "NAME", "name that clients use",
+			RUN_OPT(served_model_name) },
+	{ OPT_INT, 0, "port", NULL, "N", "port of the API", RUN_OPT(port), 1, 65535 },
+	{ OPT_TEXT, 0, "image", NULL, "REF", "container image instead of the recipe's",
+			RUN_OPT(image) },
+	{ OPT_LIST, 'o', "option", NULL, "KEY=VALUE",
+			"any default of the recipe; env.NAME=VALUE sets a variable (repeat)",
+			RUN_OPT(option) },
+	{ OPT_END },
+};
+
+const struct opt run_options[] = {
+	{ OPT_GROUP, .name = "Nodes", .at = RUN_OPT(hosts), .group = host_options },
+	{ OPT_GROUP, .name = "Recipe overrides", .at = 0, .group = override_options },
+	{ OPT_FLAG, 'n', "dry-run", NULL, NULL, "print the plan; start nothing", RUN_OPT(dry_run) },
+	{ OPT_FLAG, 0, "solo", NULL, NULL, "use one node only", RUN_OPT(solo) },
+	{ OPT_FLAG, 0, "ensure", NULL, NULL, "do nothing when the job runs already",
+			RUN_OPT(ensure) },
+	{ OPT_FLAG, 0, "no-follow", NULL, NULL, "return when the job is ready",
+			RUN_OPT(no_follow) },
+	{ OPT_FLAG, 0, "foreground", NULL, NULL,
+			"Ctrl-C stops the job; exit with the engine's status",
+			RUN_OPT(foreground) },
+	{ OPT_FLAG, 0, "no-rm", NULL, NULL, "keep containers after their end", RUN_OPT(no_rm) },
+	{ OPT_INT, 0, "init-port", NULL, "N", "port at which ranks meet (25000)",
+			RUN_OPT(init_port), 1, 65535 },
+	{ OPT_INT, 0, "ready-timeout", NULL, "SECONDS",
+			"longest wait for the job to be ready (3600)", RUN_OPT(ready_timeout), 1,
+			604800 },
+	{ OPT_FLAG, 0, "json", NULL, NULL, "print JSON: the plan with -n, else the job once ready",
+			RUN_OPT(json) },
+	{ OPT_END },
+};
+
+struct overrides {
+	struct sb_override items[OVERRIDES_MAX];
+	char *keys[OVERRIDES_MAX]; /* owned; NULL for dedicated options */
+	size_t n;
+};
+
+static void overrides_done(struct overrides *o)
+{
+	for (size_t i = 0; i < o->n; i++)
+		free(o->keys[i]);
+}
+
+static int add_text(struct overrides *o, const char *text, const char *origin, struct sb_err *err)
+{
+	int rc;
+
+	if (o->n == OVERRIDES_MAX)
+		return sb_err_set(err, SB_E_RANGE, "more than %d overrides", OVERRIDES_MAX);
+	rc = sb_override_parse(text, origin, &o->items[o->n], &o->keys[o->n], err);
+	o->n += rc == 0;
+	return rc;
+}
+
+/* Dedicated options come after -o, because the last one wins. */
+static int collect_overrides(const struct run_opts *opts, struct overrides *o, struct sb_err *err)
+{
+	const struct {
+		const char *key, *value, *origin;
+	} dedicated[] = {
+		{ "tensor_parallel", opts->tp.text, "--tp" },
+		{ "pipeline_parallel", opts->pp.text, "--pp" },
+		{ "data_parallel", opts->dp.text, "--dp" },
+		{ "gpu_memory_utilization", opts->gpu_mem.text, "--gpu-mem" },
+		{ "max_model_len", opts->max_model_len.text, "--max-model-len" },
+		{ "served_model_name", opts->served_model_name, "--served-model-name" },
+		{ "port", opts->port.text, "--port" },
+	};
+
+	for (size_t i = 0; i < opts->option.n; i++) {
+		int rc = add_text(o, opts->option.items[i], "-o", err);
+
+		if (rc < 0)
+			return rc;
+	}
+	for (size_t i = 0; i < sb_countof(dedicated); i++) {
+		if (!dedicated[i].value)
+			continue;
+		if (o->n == OVERRIDES_MAX)
+			return sb_err_set(err, SB_E_RANGE, "more than %d overrides", OVERRIDES_MAX);
+		o->items[o->n++] = (struct sb_override){ dedicated[i].key, dedicated[i].value,
+			dedicated[i].origin };
+	}
+	return 0;
+}
+
+static void print_diags(struct launch *l, const struct sb_diags *diags)
+{
+	static const char *const tags[] = { "Note", "Warning", "Error" };
+
+	for (size_t i = 0; i < diags->n; i++) {
+		const struct sb_diag *d = &diags->items[i];
+		char place[64] = "";
+
+		if (d->level == SB_DIAG_NOTE && l->cli->global.quiet)
+			continue;
+		if (d->line)
+			snprintf(place, sizeof(place), ":%u:%u: ", d->line, d->col);
+		fprintf(stderr, "%s%s:%s %s%s%s\n",
+				sb_color(stderr, d->level == SB_DIAG_NOTE ? SB_BOLD : SB_YELLOW),
+				tags[d->level], sb_color(stderr, SB_PLAIN),
+				d->line ? l->recipe_path : "", place, d->text);
+	}
+}
+
+static const char *from_environment(const char *name)
+{
+	return getenv(name);
+}
+
+static int resolve_workload(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
+		struct sb_workload **ret, struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	SB_CLEANUP(sb_recipe_freep) struct sb_recipe *recipe = NULL;
+	SB_CLEANUP(overrides_done) struct overrides given = { .n = 0 }, cluster = { .n = 0 };
+	int rc = sb_fs_read(l->recipe_path, RECIPE_MAX_BYTES, &text, err);
+
+	if (!rc)
+		rc = sb_recipe_parse(l->recipe_path, sb_strbuf_str(&text), text.len,
+				from_environment, diags, &recipe, err);
+	if (!rc)
+		rc = collect_overrides(opts, &given, err);
+	for (size_t i = 0; !rc && i < l->nodes.cluster.n_executor; i++)
+		rc = add_text(&cluster, l->nodes.cluster.executor[i], "cluster", err);
+	if (!rc)
+		rc = sb_workload_resolve(recipe, given.items, given.n, opts->image, cluster.items,
+				cluster.n, diags, ret, err);
+	return rc;
+}
+
+static int compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
+		struct sb_err *err)
+{
+	SB_CLEANUP(sb_workload_freep) struct sb_workload *workload = NULL;
+	SB_CLEANUP(sb_freep) struct sb_plan_node *nodes = calloc(l->nodes.n, sizeof(*nodes));
+	struct sb_plan_input input = { .nodes = nodes, .n_nodes = l->nodes.n, .solo = opts->solo };
+	char *name;
+	int rc = nodes ? resolve_workload(l, opts, diags, &workload, err) : sb_err_nomem(err);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < l->nodes.n; i++) {
+		const struct cli_node *item = &l->nodes.items[i];
+
+		nodes[i] = (struct sb_plan_node){ item->node.name, item->host, item->node.address,
+			item->node.peer_port };
+	}
+	input.init_port = (uint16_t)opts->init_port.value;
+	input.operator_name = l->cli->operator_name;
+	input.tool_version = SB_VERSION;
+	input.now_unix_ms = sb_now_unix_ms();
+	input.ready_timeout_ms = (uint64_t)opts->ready_timeout.value * 1000;
+	input.keep = opts->no_rm;
+	rc = sb_plan_compile(workload, &input, diags, &l->plan, err);
+	if (rc < 0)
+		return rc;
+	/* Which registry a recipe came from is known here only. */
+	name = strdup(l->recipe_name);
+	if (!name)
+		return sb_err_nomem(err);
+	if (l->plan->recipe != (char *)protobuf_c_empty_string)
+		free(l->plan->recipe);
+	l->plan->recipe = name;
+	return launch_bind(l, err);
+}
+
+/* Every node must answer before a plan is made for it; a dry run says who does not. */
+static int ask_nodes(struct launch *l, const struct run_opts *opts, struct fleet *fleet)
+{
+	struct sb_err err = SB_ERR_INIT;
+
+	if (fleet_ask(l->cli, &l->nodes, true, fleet, &err) < 0)
+		return interrupted() ? EXIT_INTERRUPT : cli_fail(l->cli, &err);
+	sb_progress_break(&l->progress);
+	if (!fleet->silent)
+		return EXIT_DONE;
+	sb_err_set(&err, SB_E_UNAVAILABLE, "%zu of %zu nodes did not answer:", fleet->silent,
+			l->nodes.n);
+	if (opts->dry_run)
+		cli_warn(l->cli, "%s", err.text);
+	else
+		cli_fail(l->cli, &err);
+	fleet_print_silent(fleet, stderr);
+	return opts->dry_run ? EXIT_DONE : EXIT_UNKNOWN;
+}
+
+static int print_dry_run(struct launch *l, bool json)
+{
+	if (json)
+		return cli_json(l->cli, sb_render_message(&l->plan->base, &l->mask), EXIT_DONE);
+	plan_print_summary(l, stdout);
+	plan_print_ranks(l, stdout);
+	puts("Dry run: nothing was started.");
+	return EXIT_DONE;
+}
+
+/* True when the leader says that this very job is up or on its way. */
+static bool already_runs(struct launch *l, const struct fleet *fleet, bool json, int *ret_status)
+{
+	struct job_list jobs = { 0 };
+	const Sparkbus__JobStatus *found = NULL;
+
+	if (fleet_jobs(fleet, &jobs, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < jobs.n; i++)
+		if (!strcmp(jobs.items[i].status->job, l->plan->job) &&
+				!jobs.items[i].leader_silent &&
+				(jobs.items[i].status->state == SPARKBUS__JOB_STATE__JOB_READY ||
+						jobs.items[i].status->state ==
+								SPARKBUS__JOB_STATE__JOB_STARTING))
+			found = jobs.items[i].status;
+	job_list_done(&jobs);
+	if (!found)
+		return false;
+	*ret_status = EXIT_DONE;
+	if (json) {
+		*ret_status = cli_json(l->cli, sb_render_message(&found->base, NULL), EXIT_DONE);
+		return true;
+	}
+	printf("Job already running (%s)\n  Recipe: %s\n  State:  %s\n  URL:    %s\n  Hosts: ",
+			found->job, found->recipe, job_state_text(found->state), found->url);
+	for (size_t i = 0; i < found->n_nodes; i++)
+		printf("%s %s", i ? "," : "", found->nodes[i]);
+	putchar('\n');
+	return true;
+}
+
+static int stop_foreground(struct launch *l)
+{
+	SB_CLEANUP(sb_freep) const char **names = calloc(l->plan->n_ranks, sizeof(*names));
+	struct stop_result result = { .outcome = SPARKBUS__OUTCOME__OUTCOME_UNKNOWN };
+	struct sb_err err = SB_ERR_INIT;
+
+	if (!names)
+		return EXIT_FAILED;
+	interrupt_reset();
+	cli_client_renew(l->cli);
+	for (size_t i = 0; i < l->plan->n_ranks; i++)
+		names[i] = l->plan->ranks[i]->node;
+	fprintf(stderr, "\nStopping %s ...\n", l->plan->job);
+	if (stop_job(l->cli, l->plan->job, names, l->plan->n_ranks, (struct opt_int){ 0 }, false,
+			    &result, &err) < 0)
+		return cli_fail(l->cli, &err);
+	return outcome_exit(result.outcome);
+}
+
+static void print_how_to(const struct launch *l, FILE *out)
+{
+	fprintf(out, "Logs:      sparkbus logs %s\nStop:      sparkbus stop %s\n",
+			job_short(l->plan->job), job_short(l->plan->job));
+}
+
+static int detached(struct launch *l, bool ready)
+{
+	if (l->foreground)
+		return stop_foreground(l);
+	fprintf(stderr,
+			ready ? "\nDetached; the job goes on.\n"
+			      : "\nDetached; the launch goes on.\n");
+	if (!ready)
+		fprintf(stderr, "State:     sparkbus status\n");
+	print_how_to(l, stderr);
+	return ready ? EXIT_DONE : EXIT_UNKNOWN;
+}
+
+static int follow_head(struct launch *l)
+{
+	const struct log_source head = { l->ranks[0], 0 };
+	const struct follow_opts follow = { .job = l->plan->job,
+		.sources = &head,
+		.n_sources = 1,
+		.tail = LOG_TAIL,
+		.follow = true,
+		.leader = l->ranks[0] };
+	enum follow_end end = FOLLOW_OVER;
+	Sparkbus__JobStatus *last = NULL;
+	struct sb_err err = SB_ERR_INIT;
+	int status = EXIT_DONE;
+
+	if (follow_logs(l->cli, &follow, stdout, &end, &last, &err) < 0)
+		status = cli_fail(l->cli, &err);
+	else if (end == FOLLOW_INTERRUPTED)
+		status = detached(l, true);
+	else if (!last)
+		status = EXIT_UNKNOWN;
+	else if (l->foreground && last->n_ranks &&
+			last->ranks[0]->has_exit_code_case ==
+					SPARKBUS__RANK_STATUS__HAS_EXIT_CODE_EXIT_CODE)
+		status = last->ranks[0]->exit_code & 0xff;
+	else
+		status = last->state == SPARKBUS__JOB_STATE__JOB_STOPPED ? EXIT_DONE : EXIT_FAILED;
+	if (last) {
+		fprintf(stderr, "Job %s: %s%s%s\n", last->job, job_state_text(last->state),
+				*last->reason ? ": " : "", last->reason);
+		sparkbus__job_status__free_unpacked(last, NULL);
+	}
+	return status;
+}
+
+static int ready(struct launch *l, const struct run_opts *opts, const Sparkbus__JobStatus *status)
+{
+	if (opts->json)
+		return cli_json(l->cli, sb_render_message(&status->base, &l->mask), EXIT_DONE);
+	printf("\nJob:       %s\nURL:       %s\nModel:     %s\n", status->job, status->url,
+			status->served_model_name);
+	print_how_to(l, stdout);
+	fflush(stdout);
+	if (opts->no_follow && !opts->foreground)
+		return EXIT_DONE;
+	cli_note(l->cli,
+			opts->foreground ? "\nFollowing the log; Ctrl-C stops the job."
+					 : "\nFollowing the log; Ctrl-C detaches.");
+	return follow_head(l);
+}
+
+static int watch(struct launch *l, const struct run_opts *opts)
+{
+	Sparkbus__JobStatus *status = NULL;
+	char label[128];
+	enum watch_end end;
+	int result;
+
+	snprintf(label, sizeof(label), "Starting %s", l->plan->runtime);
+	sb_progress_step(&l->progress, label);
+	end = launch_watch(l, &status);
+	if (end == WATCH_READY)
+		sb_progress_done(&l->progress);
+	else
+		sb_progress_break(&l->progress);
+	if (end == WATCH_READY) {
+		result = ready(l, opts, status);
+	} else if (end == WATCH_DETACHED) {
+		result = detached(l, false);
+	} else if (end == WATCH_LOST) {
+		fprintf(stderr,
+				"Error: it is unknown what became of %s: its leader does not "
+				"tell\n",
+				l->plan->job);
+		result = EXIT_UNKNOWN;
+	} else {
+		fprintf(stderr, "Error: %s: %s\n", l->plan->job,
+				status && *status->reason
+						? status->reason
+						: "the leader knows no such job any more");
+		launch_print_failure(status);
+		result = EXIT_FAILED;
+	}
+	if (status)
+		sparkbus__job_status__free_unpacked(status, NULL);
+	return result;
+}
+
+static int start(struct launch *l, const struct run_opts *opts)
+{
+	int status;
+
+	if (!opts->json)
+		plan_print_summary(l, stdout);
+	fflush(stdout);
+	status = launch_prepare(l);
+	if (status == LAUNCH_GO_ON)
+		status = launch_commit(l);
+	return status == LAUNCH_GO_ON ? watch(l, opts) : status;
+}
+
+static int plan_and_start(struct launch *l, const struct run_opts *opts, const char *target)
+{
+	struct sb_diags diags = SB_DIAGS_INIT;
+	struct sb_err err = SB_ERR_INIT;
+	struct fleet fleet = { 0 };
+	struct sb_client *client;
+	int status, rc;
+
+	if (hosts_resolve(l->cli, &opts->hosts, HOSTS_MUST, &l->nodes, &err) < 0 ||
+			recipe_find(target, &l->recipe_path, &l->recipe_name, &err) < 0 ||
+			cli_client(l->cli, &client, &err) < 0)
+		return cli_fail(l->cli, &err);
+	sb_progress_step(&l->progress, "Compiling the plan");
+	rc = compile(l, opts, &diags, &err);
+	if (rc < 0 || diags.n)
+		sb_progress_break(&l->progress);
+	print_diags(l, &diags);
+	sb_diags_done(&diags);
+	if (rc < 0)
+		return cli_fail(l->cli, &err);
+	sb_progress_done(&l->progress);
+	sb_progress_step(&l->progress, "Asking nodes");
+	status = ask_nodes(l, opts, &fleet);
+	if (status == EXIT_DONE) {
+		sb_progress_done(&l->progress);
+		if (opts->dry_run)
+			status = print_dry_run(l, opts->json);
+		else if (!opts->ensure || !already_runs(l, &fleet, opts->json, &status))
+			status = start(l, opts);
+	}
+	fleet_done(&fleet);
+	return status;
+}
+
+int cmd_run(struct cli *cli, const struct call *call)
+{
+	const struct run_opts *opts = call->opts;
+	struct launch l = { .cli = cli, .foreground = opts->foreground };
+	int status;
+
+	if (opts->foreground && (opts->json || opts->no_follow))
+		return cli_usage(call, "--foreground does not go with --json or --no-follow");
+	l.progress.out = cli->global.quiet ? NULL : stderr;
+	l.progress.steps = opts->dry_run ? 2 : STEPS;
+	interrupt_catch();
+	status = plan_and_start(&l, opts, call->args[0]);
+	launch_done(&l);
+	return status;
+}

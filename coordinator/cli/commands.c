@@ -1,0 +1,122 @@
+/* The one table of commands: dispatch, help, usage errors and the manual come from it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+
+const struct opt global_options[] = {
+	{ OPT_COUNT, 'v', "verbose", NULL, NULL, "say more",
+			offsetof(struct global_opts, verbose) },
+	{ OPT_FLAG, 'q', "quiet", NULL, NULL, "warnings and errors only",
+			offsetof(struct global_opts, quiet) },
+	{ OPT_FLAG, 'h', "help", NULL, NULL, "show help", offsetof(struct global_opts, help) },
+	{ OPT_FLAG, 0, "version", NULL, NULL, "show the version",
+			offsetof(struct global_opts, version) },
+	{ OPT_END },
+};
+
+static const char run_details[] =
+		"RECIPE is a path, the stem of a *.yaml file in this folder, a bundled recipe, or "
+		"@registry/name. Every node is asked what is wrong before anything starts; then "
+		"the "
+		"agent on the first node leads the launch. Ctrl-C only detaches: before the job is "
+		"ready the launch goes on (exit status 3), afterwards the log is left (0).";
+static const char stop_details[] =
+		"TARGET is a job id (8 to 12 hex digits are enough) or a recipe name. Every node "
+		"of the "
+		"job tells what it read back after stopping: containers, ports, memory. Exit "
+		"status: 0 "
+		"when every node is done, 1 when one failed, 3 when one did not answer.";
+static const char logs_details[] =
+		"TARGET is a job id or a recipe name. Logs stay readable after the job ended. "
+		"Without --follow or --no-follow the log is followed while the job runs.";
+static const char status_details[] =
+		"Exit status 3 when a node did not answer: what runs there is unknown.";
+static const char node_add_details[] = "With --csr the node's certificate request is signed and "
+				       "the bundle for the node is "
+				       "written: `sparkbusd enroll --install` reads it there. "
+				       "Without it a node is registered "
+				       "whose certificate was signed before.";
+static const char revoke_details[] =
+		"Writes the node revocation list and sends it to every other node. Nodes that were "
+		"not "
+		"reached still trust the revoked one: repeat with `sparkbus node push-crl`.";
+
+#define OPTS(table, type) .options = (table), .opts_size = sizeof(struct type)
+
+const struct command commands[] = {
+	{ "init", "", "make the authorities and your operator certificate",
+			OPTS(init_options, init_opts), .run = cmd_init },
+	{ "run", "RECIPE", "launch a recipe on one or several nodes", run_details,
+			OPTS(run_options, run_opts), .min_args = 1, .max_args = 1, .run = cmd_run },
+	{ "stop", "[TARGET]", "stop a job, or all jobs", stop_details,
+			OPTS(stop_options, stop_opts), .max_args = 1, .run = cmd_stop },
+	{ "logs", "TARGET", "show a job's log", logs_details, OPTS(logs_options, logs_opts),
+			.min_args = 1, .max_args = 1, .run = cmd_logs },
+	{ "status", "", "show jobs and nodes", status_details, OPTS(status_options, status_opts),
+			.run = cmd_status },
+	{ "job", NULL, "look at a single job" },
+	{ "job show", "TARGET", "show everything about a job", OPTS(job_show_options, job_opts),
+			.min_args = 1, .max_args = 1, .run = cmd_job_show },
+	{ "node", NULL, "manage nodes and their certificates" },
+	{ "node add", "NAME ADDRESS", "register a node", node_add_details,
+			OPTS(node_add_options, node_opts), .min_args = 2, .max_args = 2,
+			.run = cmd_node_add },
+	{ "node sign", "NAME", "sign a node's certificate request",
+			OPTS(node_sign_options, node_opts), .min_args = 1, .max_args = 1,
+			.run = cmd_node_sign },
+	{ "node list", "", "list the registered nodes", OPTS(json_options_node, node_opts),
+			.run = cmd_node_list },
+	{ "node show", "NAME", "ask a node about itself", OPTS(json_options_node, node_opts),
+			.min_args = 1, .max_args = 1, .run = cmd_node_show },
+	{ "node revoke", "NAME", "withdraw a node's certificate", revoke_details,
+			OPTS(node_revoke_options, node_opts), .min_args = 1, .max_args = 1,
+			.run = cmd_node_revoke },
+	{ "node push-crl", "", "send the revocation lists to every node",
+			OPTS(json_options_node, node_opts), .run = cmd_node_push_crl },
+	{ "node remove", "NAME", "forget a node", .min_args = 1, .max_args = 1,
+			.run = cmd_node_remove },
+	{ "cluster", NULL, "manage saved clusters" },
+	{ "cluster create", "NAME", "save a group of nodes under a name",
+			OPTS(cluster_create_options, cluster_opts), .min_args = 1, .max_args = 1,
+			.run = cmd_cluster_create },
+	{ "cluster update", "NAME", "change a saved cluster",
+			OPTS(cluster_update_options, cluster_opts), .min_args = 1, .max_args = 1,
+			.run = cmd_cluster_update },
+	{ "cluster list", "", "list the saved clusters", OPTS(cluster_json_options, cluster_opts),
+			.run = cmd_cluster_list },
+	{ "cluster show", "NAME", "show a saved cluster", OPTS(cluster_json_options, cluster_opts),
+			.min_args = 1, .max_args = 1, .run = cmd_cluster_show },
+	{ "cluster delete", "NAME", "delete a saved cluster",
+			OPTS(cluster_delete_options, cluster_opts), .min_args = 1, .max_args = 1,
+			.run = cmd_cluster_delete },
+	{ "cluster set-default", "NAME", "use a cluster when no hosts are given", .min_args = 1,
+			.max_args = 1, .run = cmd_cluster_set_default },
+	{ "cluster unset-default", "", "use no cluster by default",
+			.run = cmd_cluster_unset_default },
+	{ "cluster default", "", "show the default cluster",
+			OPTS(cluster_json_options, cluster_opts), .run = cmd_cluster_default },
+	{ "cluster status", "", "show jobs and nodes", status_details,
+			OPTS(status_options, status_opts), .run = cmd_status },
+	{ "version", "", "show the version", .run = cmd_version },
+	{ "help", "[COMMAND...]", "show help", OPTS(help_options, help_opts), .max_args = 2,
+			.run = cmd_help },
+};
+const size_t n_commands = sb_countof(commands);
+
+const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < n_commands; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+bool command_is_in(const struct command *command, const char *group)
+{
+	size_t len = strlen(group);
+
+	if (!len)
+		return !strchr(command->name, ' ');
+	return !strncmp(command->name, group, len) && command->name[len] == ' ';
+}

@@ -1,0 +1,98 @@
+/* commands.h - the functions and option tables that commands.c puts into the table. */
+#ifndef SB_CLI_COMMANDS_H
+#define SB_CLI_COMMANDS_H
+
+#include "cli.h"
+
+struct init_opts {
+	const char *operator_name;
+	struct opt_int days;
+};
+extern const struct opt init_options[];
+int cmd_init(struct cli *cli, const struct call *call);
+
+struct node_opts {
+	const char *csr, *out;
+	struct opt_int control_port, peer_port, days;
+	bool json, force;
+};
+extern const struct opt node_add_options[], node_sign_options[], json_options_node[];
+int cmd_node_add(struct cli *cli, const struct call *call);
+int cmd_node_sign(struct cli *cli, const struct call *call);
+int cmd_node_list(struct cli *cli, const struct call *call);
+int cmd_node_show(struct cli *cli, const struct call *call);
+int cmd_node_remove(struct cli *cli, const struct call *call);
+
+extern const struct opt node_revoke_options[];
+int cmd_node_revoke(struct cli *cli, const struct call *call);
+int cmd_node_push_crl(struct cli *cli, const struct call *call);
+
+struct cluster_opts {
+	const char *hosts, *hosts_file, *description, *user, *cache_dir;
+	const char *transfer_mode, *transfer_interface, *topology;
+	struct opt_list add_host, remove_host, executor;
+	bool make_default, json, force;
+};
+extern const struct opt cluster_create_options[], cluster_update_options[];
+extern const struct opt cluster_json_options[], cluster_delete_options[];
+int cmd_cluster_create(struct cli *cli, const struct call *call);
+int cmd_cluster_update(struct cli *cli, const struct call *call);
+int cmd_cluster_list(struct cli *cli, const struct call *call);
+int cmd_cluster_show(struct cli *cli, const struct call *call);
+int cmd_cluster_delete(struct cli *cli, const struct call *call);
+int cmd_cluster_set_default(struct cli *cli, const struct call *call);
+int cmd_cluster_unset_default(struct cli *cli, const struct call *call);
+int cmd_cluster_default(struct cli *cli, const struct call *call);
+
+struct run_opts {
+	struct host_opts hosts;
+	struct opt_int tp, pp, dp, port, max_model_len, init_port, ready_timeout;
+	struct opt_float gpu_mem;
+	const char *served_model_name, *image;
+	struct opt_list option;
+	bool solo, dry_run, no_follow, foreground, ensure, no_rm, json;
+};
+extern const struct opt run_options[];
+int cmd_run(struct cli *cli, const struct call *call);
+
+struct stop_opts {
+	struct host_opts hosts;
+	struct job_filter filter;
+	struct opt_int grace;
+	bool all, dry_run, json;
+};
+extern const struct opt stop_options[];
+int cmd_stop(struct cli *cli, const struct call *call);
+
+struct logs_opts {
+	struct host_opts hosts;
+	struct job_filter filter;
+	const char *rank;
+	struct opt_int tail;
+	int follow; /* 0 = as long as the job runs, else enum follow_choice */
+};
+extern const struct opt logs_options[];
+int cmd_logs(struct cli *cli, const struct call *call);
+
+struct status_opts {
+	struct host_opts hosts;
+	bool all, json;
+};
+extern const struct opt status_options[];
+int cmd_status(struct cli *cli, const struct call *call);
+
+struct job_opts {
+	struct host_opts hosts;
+	bool json;
+};
+extern const struct opt job_show_options[];
+int cmd_job_show(struct cli *cli, const struct call *call);
+
+struct help_opts {
+	bool markdown, man;
+};
+extern const struct opt help_options[];
+int cmd_help(struct cli *cli, const struct call *call);
+int cmd_version(struct cli *cli, const struct call *call);
+
+#endif

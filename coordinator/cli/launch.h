@@ -1,0 +1,51 @@
+/* launch.h - the steps of a launch, from a compiled plan to READY. Each step prints what it finds
+ * and returns 0 to go on, or the exit status. Until the commit nothing runs anywhere and an end
+ * gives the leases back; after it the leader carries the launch and this side only watches. */
+#ifndef SB_CLI_LAUNCH_H
+#define SB_CLI_LAUNCH_H
+
+#include "cli.h"
+
+#define LAUNCH_GO_ON 0
+
+struct launch {
+	struct cli *cli;
+	struct cli_nodes nodes;
+	char *recipe_path, *recipe_name;
+	Sparkbus__LaunchPlan *plan;
+	const struct cli_node **ranks; /* node of each rank of the plan, in rank order */
+	bool *leased;                  /* per rank */
+	struct sb_mask mask;           /* values of the plan that must not be shown */
+	struct sb_progress progress;
+	uint8_t *cursor; /* of the leader's events, taken before the commit */
+	size_t cursor_len;
+	bool foreground;
+};
+
+void launch_done(struct launch *l);
+
+/** Fill ranks and mask from the plan. */
+int launch_bind(struct launch *l, struct sb_err *err);
+/** Prepare every rank; fetch a missing image and prepare again. */
+int launch_prepare(struct launch *l);
+/** Hand the prepared job to the leader. */
+int launch_commit(struct launch *l);
+enum watch_end { WATCH_READY, WATCH_OVER, WATCH_DETACHED, WATCH_LOST };
+/** Watch the leader until the job is ready or over, Ctrl-C, or the leader is silent for longer
+ * than the launch may take. *ret_status (may stay NULL) is the last status: free_unpacked. */
+enum watch_end launch_watch(struct launch *l, Sparkbus__JobStatus **ret_status);
+/** Give every lease back; for ends before the commit. */
+void launch_release(struct launch *l);
+/** What failed: reason, rank, the lines of its log that matter. */
+void launch_print_failure(const Sparkbus__JobStatus *status);
+
+/** Fetch the plan's image on the ranks with @wanted[rank] (launch_pull.c). */
+int launch_pull(struct launch *l, const bool *wanted);
+
+/* --- the plan for people (plan_text.c) --- */
+/** The short block at the start of a run. */
+void plan_print_summary(const struct launch *l, FILE *out);
+/** Everything that a node will be asked to run, secrets hidden. */
+void plan_print_ranks(const struct launch *l, FILE *out);
+
+#endif
