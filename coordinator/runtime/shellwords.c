@@ -357,16 +357,18 @@ void sb_shell_trim_tail(char *text)
 }
 
 /* Runs "$1" in a shell of its own, in a process group of its own, so that a signal to the container
- * reaches the engine wherever it stands in the text. bash answers a signal only between two waits,
- * hence the loop; the flag tells a wait that a signal broke from one that ended. */
+ * reaches the engine wherever it stands in the text. That inner shell gets the signal too and must
+ * outlive the engine: with a trap it waits for what runs, then ends with its status instead of
+ * going on with the text. bash answers a signal only between two waits, hence the loop outside; the
+ * flag tells a wait that a signal broke from one that ended. */
 static const char supervisor[] =
 		"set -m\n"
 		"pid= got=\n"
 		"pass() { got=$1; [ -z \"$pid\" ] || kill -s \"$1\" -- \"-$pid\" 2>/dev/null; }\n"
 		"for s in TERM INT HUP QUIT; do trap \"pass $s\" \"$s\"; done\n"
-		"bash --noprofile --norc -c \"$1\" serve &\n"
-		"set +m\n" /* the group is made; no job notices */
+		"bash --noprofile --norc -c \"trap 'exit \\$?' TERM INT HUP QUIT\n$1\" serve &\n"
 		"pid=$!\n"
+		"set +m\n" /* the group is made; no job notices */
 		"[ -z \"$got\" ] || pass \"$got\"\n"
 		"while got=; wait \"$pid\"; rc=$?; [ -n \"$got\" ]; do :; done\n"
 		"exit \"$rc\"\n";
