@@ -93,3 +93,14 @@ bool ask_unknown(const struct sb_answer *answer)
 {
 	return !answer->reply && sb_code_exit(answer->err.code) == EXIT_UNKNOWN;
 }
+
+const char *ask_reason(const struct cli_node *node, const struct sb_answer *answer)
+{
+	const char *text = answer->err.text;
+	size_t len = strlen(node->node.name);
+
+	if (!strncmp(text, "node ", 5) && !strncmp(text + 5, node->node.name, len) &&
+			!strncmp(text + 5 + len, ": ", 2))
+		text += 5 + len + 2;
+	return text;
+}

@@ -163,6 +163,8 @@ void asks_done(struct ask *asks, size_t n);
 /** One question to one node. @ret is filled in any case: sb_answer_done(). */
 int ask_one(struct cli *cli, const struct cli_node *node, unsigned tag, void *body,
 		unsigned deadline_ms, struct sb_answer *ret, struct sb_err *err);
+/** Why @answer has no reply, without the node's name in front; for places that show the name. */
+const char *ask_reason(const struct cli_node *node, const struct sb_answer *answer);
 /** Whether the node may have done what it was asked although we do not know. */
 bool ask_unknown(const struct sb_answer *answer);
 

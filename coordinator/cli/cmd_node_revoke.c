@@ -31,7 +31,8 @@ static json_t *result_json(const struct ask *ask, Sparkbus__Outcome outcome)
 		json_object_set_new(json, "node_crl_number",
 				json_integer((json_int_t)reply->node_crl_number));
 	else
-		json_object_set_new(json, "error", json_string(ask->answer.err.text));
+		json_object_set_new(
+				json, "error", json_string(ask_reason(ask->node, &ask->answer)));
 	return json;
 }
 
@@ -44,7 +45,7 @@ static void print_result(const struct ask *ask, Sparkbus__Outcome outcome)
 				(unsigned long long)reply->node_crl_number);
 	else
 		printf("  %s: %s: %s\n", ask->node->node.name, outcome_text(outcome),
-				ask->answer.err.text);
+				ask_reason(ask->node, &ask->answer));
 }
 
 static int send_lists(struct cli *cli, const struct cli_nodes *nodes, struct ask *asks,

@@ -20,18 +20,16 @@ static void wrap(FILE *out, const char *text, size_t at, size_t indent)
 	while (*text) {
 		size_t len = strcspn(text, " ");
 
-		if (at + len > WIDTH && at > indent) {
+		if (at > indent && at + 1 + len > WIDTH) {
 			fprintf(out, "\n%*s", (int)indent, "");
 			at = indent;
-		}
-		fprintf(out, "%.*s", (int)len, text);
-		text += len;
-		at += len;
-		if (*text) {
+		} else if (at > indent) {
 			fputc(' ', out);
-			text++;
 			at++;
 		}
+		fprintf(out, "%.*s", (int)len, text);
+		at += len;
+		text += len + (text[len] == ' ');
 	}
 	fputc('\n', out);
 }

@@ -66,12 +66,17 @@ const char *outcome_text(Sparkbus__Outcome outcome)
 	return sb_render_enum(&sparkbus__outcome__descriptor, (int)outcome, text, sizeof(text));
 }
 
+static const char *reason(const struct fleet *fleet, size_t i)
+{
+	return ask_reason(&fleet->nodes->items[i], &fleet->asks[i].answer);
+}
+
 void fleet_print_silent(const struct fleet *fleet, FILE *out)
 {
 	for (size_t i = 0; i < fleet->nodes->n; i++)
 		if (!fleet_state(fleet, i))
 			fprintf(out, "  %s: %s\n", fleet->nodes->items[i].node.name,
-					fleet->asks[i].answer.err.text);
+					reason(fleet, i));
 }
 
 json_t *fleet_silent_json(const struct fleet *fleet)
@@ -79,14 +84,13 @@ json_t *fleet_silent_json(const struct fleet *fleet)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < fleet->nodes->n; i++) {
-		const struct sb_err *err = &fleet->asks[i].answer.err;
-
-		if (!fleet_state(fleet, i))
-			json_array_append_new(list,
-					json_pack("{s:s, s:s, s:s}", "node",
-							fleet->nodes->items[i].node.name, "code",
-							sb_code_name(err->code), "error",
-							err->text));
+		if (fleet_state(fleet, i))
+			continue;
+		json_array_append_new(list,
+				json_pack("{s:s, s:s, s:s}", "node",
+						fleet->nodes->items[i].node.name, "code",
+						sb_code_name(fleet->asks[i].answer.err.code),
+						"error", reason(fleet, i)));
 	}
 	return list;
 }

@@ -71,6 +71,12 @@ static const Sparkbus__StopJobReply *reply_of(const struct stop_node *n)
 	return n->registered && n->ask.answer.reply ? n->ask.answer.reply->stop_job : NULL;
 }
 
+static const char *reason_of(const struct stop_node *n)
+{
+	return n->registered && !n->ask.answer.reply ? ask_reason(&n->node, &n->ask.answer)
+						     : n->err.text;
+}
+
 static void print_node(const struct stop_node *n)
 {
 	static const enum sb_color colors[] = {
@@ -82,7 +88,7 @@ static void print_node(const struct stop_node *n)
 
 	printf("  %s: %s%s%s%s%s\n", n->name, sb_color(stdout, colors[n->outcome]),
 			outcome_text(n->outcome), sb_color(stdout, SB_PLAIN),
-			n->err.code ? ": " : "", n->err.code ? n->err.text : "");
+			n->err.code ? ": " : "", n->err.code ? reason_of(n) : "");
 	for (size_t i = 0; reply && i < reply->n_evidence; i++) {
 		const Sparkbus__Evidence *e = reply->evidence[i];
 		SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
@@ -103,7 +109,7 @@ static json_t *node_json(const struct stop_node *n)
 		json_array_append_new(evidence, sb_render_message(&reply->evidence[i]->base, NULL));
 	json_object_set_new(json, "evidence", evidence);
 	if (n->err.code)
-		json_object_set_new(json, "error", json_string(n->err.text));
+		json_object_set_new(json, "error", json_string(reason_of(n)));
 	return json;
 }
 

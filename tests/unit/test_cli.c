@@ -1,0 +1,690 @@
+/* The real command, as a person runs it, against nodes that say what the test wants. */
+#include <check.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <jansson.h>
+
+#include "fake_agent.h"
+#include "sb_fs.h"
+
+#define OUTPUT_MAX (256 * 1024)
+#define ARGS_MAX   24
+
+static char home[64];
+
+static void make_home(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(home, sizeof(home), "%s/sb-cli-XXXXXX", tmp ? tmp : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(home));
+	setenv("SPARKBUS_HOME", home, 1);
+	setenv("HOME", home, 1);
+	setenv("SPARKBUS_RECIPES", home, 1);
+	unsetenv("DOCKER_CONFIG");
+}
+
+static void remove_home(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", home);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/* --- running the command --- */
+
+struct result {
+	int status;
+	char out[OUTPUT_MAX], err[OUTPUT_MAX];
+};
+
+static int spool(void)
+{
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/.spool-XXXXXX", home);
+	fd = mkostemp(path, O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	unlink(path);
+	return fd;
+}
+
+static void slurp(int fd, char *buf)
+{
+	ssize_t n = pread(fd, buf, OUTPUT_MAX - 1, 0);
+
+	ck_assert_int_ge(n, 0);
+	buf[n] = '\0';
+	close(fd);
+}
+
+/* @pid_at: where the child's pid goes before it can talk to anybody; may be NULL. */
+static struct result *run_args(atomic_int *pid_at, const char *const *args)
+{
+	static struct result r;
+	char *argv[ARGS_MAX] = { (char *)"sparkbus" };
+	int out = spool(), err = spool(), go[2], status;
+	pid_t pid;
+
+	for (size_t i = 0; args[i]; i++)
+		argv[i + 1] = (char *)args[i];
+	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		int null = open("/dev/null", O_RDONLY);
+		char c;
+
+		if (dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 ||
+				read(go[0], &c, 1) != 1)
+			_exit(125);
+		execv(SB_SPARKBUS, argv);
+		_exit(126);
+	}
+	if (pid_at)
+		atomic_store(pid_at, pid);
+	ck_assert_int_eq(write(go[1], "x", 1), 1);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	close(go[0]);
+	close(go[1]);
+	r.status = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+	slurp(out, r.out);
+	slurp(err, r.err);
+	return &r;
+}
+
+#define RUN(...)                   run_args(NULL, (const char *const[]){ __VA_ARGS__, NULL })
+#define RUN_AND_INTERRUPT(at, ...) run_args(at, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void ck_status(const struct result *r, int status)
+{
+	ck_assert_msg(r->status == status, "exit status %d instead of %d\n--- out\n%s--- err\n%s",
+			r->status, status, r->out, r->err);
+}
+
+static void ck_has(const char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part) != NULL, "no '%s' in:\n%s", part, text);
+}
+
+static void ck_not(const char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part) == NULL, "'%s' in:\n%s", part, text);
+}
+
+/* --- help and usage --- */
+
+static const char *const helped[][4] = {
+	{ "--help" },
+	{ "help" },
+	{ "run", "--help" },
+	{ "stop", "-h" },
+	{ "logs", "--help" },
+	{ "status", "--help" },
+	{ "node", "--help" },
+	{ "node", "add", "--help" },
+	{ "cluster", "--help" },
+	{ "cluster", "create", "--help" },
+	{ "help", "run" },
+	{ "help", "cluster" },
+	{ "help", "node", "revoke" },
+	{ "-v", "run", "-h" },
+};
+
+START_TEST(help_at_every_level)
+{
+	const struct result *r = run_args(NULL, helped[_i]);
+
+	ck_status(r, 0);
+	ck_has(r->out, "Usage: sparkbus");
+	ck_assert_str_eq(r->err, "");
+}
+END_TEST
+
+static const struct {
+	const char *args[8];
+	const char *text;
+} misused[] = {
+	{ { "stauts" }, "Did you mean 'status'?" },
+	{ { "cluster", "creat" }, "Did you mean 'cluster create'?" },
+	{ { "run", "x", "--drty-run" }, "Did you mean --dry-run?" },
+	{ { "run" }, "Missing argument" },
+	{ { "run", "a", "b" }, "Unexpected argument: b" },
+	{ { "run", "x", "--rootful" }, "No such option: --rootful" },
+	{ { "run", "x", "--port", "0" }, "not in the range" },
+	{ { "run", "x", "--foreground", "--no-follow" }, "--foreground" },
+	{ { "stop" }, "Must specify TARGET or --all." },
+	{ { "stop", "x", "--all" }, "--all and TARGET are mutually exclusive." },
+	{ { "logs", "x", "--rank", "first" }, "neither a rank nor 'all'" },
+	{ { "node", "sign", "n" }, "--csr is needed" },
+	{ { "node", "add", "bad name", "h" }, "cannot be a name" },
+	{ { "cluster" }, "Usage: sparkbus cluster" },
+	{ { "cluster", "create", "x", "-H", "a", "--topology", "star" }, "--topology" },
+};
+
+START_TEST(wrong_use_is_status_two)
+{
+	const struct result *r = run_args(NULL, misused[_i].args);
+
+	ck_status(r, 2);
+	ck_has(r->err, misused[_i].text);
+	ck_assert_str_eq(r->out, "");
+}
+END_TEST
+
+START_TEST(the_version_and_the_manual)
+{
+	const struct result *r = RUN("--version");
+
+	ck_status(r, 0);
+	ck_assert_str_eq(r->out, "sparkbus, version " SB_VERSION "\n");
+	ck_status(RUN("run", "--version"), 0);
+	r = RUN("help", "--markdown");
+	ck_status(r, 0);
+	ck_has(r->out, "### `sparkbus run RECIPE`");
+	ck_has(r->out, "| `-H, --hosts A,B` |");
+	r = RUN("help", "--man");
+	ck_status(r, 0);
+	ck_has(r->out, ".TH SPARKBUS 1");
+	ck_has(r->out, "\\-\\-dry\\-run");
+}
+END_TEST
+
+/* --- clusters --- */
+
+static void add_node(const char *name, const char *address)
+{
+	ck_status(RUN("node", "add", name, address), 0);
+}
+
+START_TEST(clusters_are_kept)
+{
+	const struct result *r;
+	json_t *json;
+
+	ck_status(RUN("init", "--operator", "alice"), 0);
+	add_node("s1", "10.0.0.11");
+	add_node("s2", "10.0.0.12");
+	r = RUN("cluster", "list");
+	ck_assert_str_eq(r->out, "No saved clusters.\n");
+	r = RUN("cluster", "create", "lab", "-H", "s1, 10.0.0.12,s1", "--default", "--executor",
+			"ipc=host", "--executor", "user=a=b");
+	ck_status(r, 0);
+	ck_assert_str_eq(r->out,
+			"Cluster 'lab' created with 2 host(s).\n"
+			"Default cluster set to 'lab'.\n");
+	r = RUN("cluster", "create", "lab", "-H", "s1");
+	ck_status(r, 1);
+	ck_has(r->err, "already exists");
+	ck_status(RUN("cluster", "create", "-H", "s1", "--", "-bad"), 1);
+	r = RUN("cluster", "create", "none");
+	ck_status(r, 1);
+	ck_has(r->err, "Error: No hosts provided.");
+	r = RUN("cluster", "create", "odd", "-H", "s1,s9");
+	ck_status(r, 1);
+	ck_has(r->err, "unknown node 's9'; known nodes: s1, s2");
+	r = RUN("cluster", "show", "lab", "--json");
+	json = json_loads(r->out, 0, NULL);
+	ck_assert_ptr_nonnull(json);
+	ck_assert_uint_eq(json_array_size(json_object_get(json, "hosts")), 2);
+	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(json, "executor"), 1)),
+			"user=a=b");
+	ck_assert(json_is_true(json_object_get(json, "default")));
+	json_decref(json);
+	ck_has(RUN("cluster", "default")->out, "lab");
+}
+END_TEST
+
+START_TEST(clusters_are_changed_and_deleted)
+{
+	const struct result *r;
+
+	ck_status(RUN("init", "--operator", "alice"), 0);
+	add_node("s1", "10.0.0.11");
+	add_node("s2", "10.0.0.12");
+	ck_status(RUN("cluster", "create", "lab", "-H", "s1", "--default"), 0);
+	r = RUN("cluster", "update", "lab", "--add-host", "s2", "--remove-host", "s1,zz");
+	ck_status(r, 0);
+	ck_assert_str_eq(r->out, "Cluster 'lab' updated (1 hosts: s2).\n");
+	ck_has(r->err, "'zz' is not in the cluster");
+	ck_status(RUN("cluster", "update", "lab", "--remove-host", "s2"), 1);
+	ck_status(RUN("cluster", "update", "lab"), 1);
+	ck_status(RUN("cluster", "update", "lab", "-H", "s1", "--add-host", "s2"), 1);
+	r = RUN("cluster", "update", "lab", "-d", "two", "--topology", "direct");
+	ck_assert_str_eq(r->out, "Cluster 'lab' updated.\n");
+	ck_has(RUN("cluster", "show", "lab")->out, "switch");
+	r = RUN("cluster", "delete", "lab");
+	ck_status(r, 1);
+	ck_has(r->err, "--force");
+	ck_status(RUN("cluster", "delete", "lab", "--force"), 0);
+	ck_assert_str_eq(RUN("cluster", "default")->out, "No default cluster set.\n");
+	ck_status(RUN("cluster", "set-default", "lab"), 1);
+	r = RUN("status", "--cluster", "lab");
+	ck_status(r, 1);
+	ck_has(r->err, "Cluster 'lab' not found.");
+}
+END_TEST
+
+/* --- nodes that answer --- */
+
+static struct fake_agent nodes[2];
+static char recipe[96];
+
+static char *read_pki(const char *folder, const char *file)
+{
+	struct sb_strbuf text = SB_STRBUF_INIT;
+	char path[160];
+	struct sb_err err;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", home, folder, file);
+	ck_assert_msg(sb_fs_read(path, 1 << 20, &text, &err) == 0, "%s", err.text);
+	return sb_strbuf_steal(&text);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	ck_assert_int_eq(sb_fs_write(path, text, strlen(text), 0600, NULL), 0);
+}
+
+/* Enrol a node as its owner would, and open its door. */
+static void start_node(struct fake_agent *agent, const char *name)
+{
+	char csr_path[96], bundle[96], file[64], address[64];
+	char *key, *csr, *cert, *ca;
+	struct sb_err err;
+	uint16_t port;
+
+	agent->name = name;
+	ck_assert_int_eq(sb_tls_key_new(&key, &err), 0);
+	ck_assert_int_eq(sb_tls_csr_new(key, name, &csr, &err), 0);
+	snprintf(csr_path, sizeof(csr_path), "%s/%s.csr", home, name);
+	snprintf(bundle, sizeof(bundle), "%s/%s.bundle", home, name);
+	snprintf(file, sizeof(file), "%s.crt", name);
+	write_file(csr_path, csr);
+	add_node(name, "127.0.0.1");
+	ck_status(RUN("node", "sign", name, "--csr", csr_path, "--out", bundle), 0);
+	cert = read_pki("nodes", file);
+	ca = read_pki("pki", "operator-ca.crt");
+	port = fake_agent_start(agent, &(struct sb_tls_creds){ cert, key, ca, NULL });
+	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+	add_node(name, address);
+	free(cert);
+	free(ca);
+	free(csr);
+	sb_tls_wipe_free(key);
+}
+
+static void start_nodes(void)
+{
+	ck_status(RUN("init", "--operator", "alice"), 0);
+	for (int i = 0; i < 2; i++) {
+		nodes[i] = (struct fake_agent){ .result = SPARKBUS__JOB_STATE__JOB_READY,
+			.stop_outcome = SPARKBUS__OUTCOME__OUTCOME_DONE,
+			.stop_evidence_holds = true };
+		start_node(&nodes[i], i ? "s2" : "s1");
+	}
+	snprintf(recipe, sizeof(recipe), "%s/two.yaml", home);
+	write_file(recipe,
+			"model: Qwen/Qwen3-1.7B\nruntime: vllm\ncontainer: img:1\n"
+			"defaults:\n  port: 8000\n  tensor_parallel: 2\n");
+}
+
+static void stop_nodes(void)
+{
+	for (int i = 0; i < 2; i++)
+		fake_agent_stop(&nodes[i]);
+}
+
+#define COUNT(node, verb) atomic_load(&nodes[node].counts[SPARKBUS__REQUEST__BODY_##verb])
+
+START_TEST(a_launch_goes_from_the_recipe_to_ready)
+{
+	const struct result *r;
+	char id[16];
+
+	start_nodes();
+	r = RUN("run", recipe, "-H", "s1,s2", "--no-follow");
+	ck_status(r, 0);
+	ck_has(r->out, "http://127.0.0.1:8000/v1");
+	ck_has(r->err, "[3/5] Preparing nodes");
+	ck_has(r->err, "[4/5] Fetching image — skipped (present)");
+	ck_assert_uint_eq(COUNT(0, COMMIT), 1);
+	ck_assert_uint_eq(COUNT(1, COMMIT), 0);
+	ck_assert_uint_eq(COUNT(0, PREPARE), 1);
+	ck_assert_uint_eq(COUNT(1, PREPARE), 1);
+	nodes[1].state = SPARKBUS__JOB_STATE__JOB_READY;
+
+	r = RUN("status");
+	ck_status(r, 0);
+	ck_has(r->out, "state: ready");
+	ck_has(r->out, "Total: 1 job(s) on 2 node(s)");
+	r = RUN("run", recipe, "-H", "s1,s2", "--ensure");
+	ck_status(r, 0);
+	ck_has(r->out, "Job already running");
+	ck_assert_uint_eq(COUNT(0, COMMIT), 1);
+
+	snprintf(id, sizeof(id), "%.8s", nodes[0].job + strlen("sparkbus_"));
+	r = RUN("stop", id, "-n");
+	ck_status(r, 0);
+	ck_assert_uint_eq(COUNT(0, STOP_JOB), 0);
+	r = RUN("stop", id);
+	ck_status(r, 0);
+	ck_has(r->out, "s1: done");
+	ck_has(r->out, "+ the container is gone");
+	ck_assert_uint_eq(COUNT(1, STOP_JOB), 1);
+	stop_nodes();
+}
+END_TEST
+
+START_TEST(a_problem_on_one_node_starts_nothing)
+{
+	const struct result *r;
+
+	start_nodes();
+	nodes[1].problem = SPARKBUS__PROBLEM_KIND__PROBLEM_PORT;
+	r = RUN("run", recipe, "-H", "s1,s2", "--no-follow");
+	ck_status(r, 1);
+	ck_has(r->err, "s2: something is in the way (move it)");
+	ck_has(r->err, "Nothing was started.");
+	ck_assert_uint_eq(COUNT(0, RELEASE), 1);
+	ck_assert_uint_eq(COUNT(1, RELEASE), 0);
+	ck_assert_uint_eq(COUNT(0, COMMIT), 0);
+	stop_nodes();
+}
+END_TEST
+
+START_TEST(a_missing_image_is_fetched_first)
+{
+	start_nodes();
+	nodes[1].problem = SPARKBUS__PROBLEM_KIND__PROBLEM_IMAGE;
+	ck_status(RUN("run", recipe, "-H", "s1,s2", "--no-follow"), 0);
+	ck_assert_uint_eq(COUNT(0, PULL_IMAGE), 0);
+	ck_assert_uint_eq(COUNT(1, PULL_IMAGE), 1);
+	ck_assert_uint_eq(COUNT(0, PREPARE), 2);
+	ck_assert_uint_eq(COUNT(0, COMMIT), 1);
+	stop_nodes();
+}
+END_TEST
+
+START_TEST(a_launch_that_fails_says_why)
+{
+	const struct result *r;
+
+	start_nodes();
+	nodes[0].result = SPARKBUS__JOB_STATE__JOB_FAILED;
+	r = RUN("run", recipe, "-H", "s1,s2", "--no-follow");
+	ck_status(r, 1);
+	ck_has(r->err, "rank 1 ended before it was ready");
+	ck_has(r->err, "rank 1 (s2): exited, exit code 77");
+	ck_has(r->err, "the line that matters");
+	stop_nodes();
+}
+END_TEST
+
+START_TEST(ctrl_c_detaches_from_a_launch)
+{
+	const struct result *r;
+
+	start_nodes();
+	nodes[0].result = SPARKBUS__JOB_STATE__JOB_STARTING;
+	r = RUN_AND_INTERRUPT(&nodes[0].interrupt_pid, "run", recipe, "-H", "s1,s2");
+	ck_status(r, 3);
+	ck_has(r->err, "Detached; the launch goes on.");
+	ck_has(r->err, "sparkbus stop ");
+	ck_assert_uint_eq(COUNT(0, STOP_JOB), 0);
+	ck_assert_uint_eq(COUNT(0, RELEASE), 0);
+	stop_nodes();
+}
+END_TEST
+
+START_TEST(ctrl_c_in_the_foreground_stops_the_job)
+{
+	const struct result *r;
+
+	start_nodes();
+	nodes[0].result = SPARKBUS__JOB_STATE__JOB_STARTING;
+	r = RUN_AND_INTERRUPT(
+			&nodes[0].interrupt_pid, "run", recipe, "-H", "s1,s2", "--foreground");
+	ck_status(r, 0);
+	ck_assert_uint_eq(COUNT(0, STOP_JOB), 1);
+	ck_assert_uint_eq(COUNT(1, STOP_JOB), 1);
+	stop_nodes();
+}
+END_TEST
+
+static void running_job(void)
+{
+	static const char job[] = "sparkbus_0123456789ab";
+
+	for (uint32_t i = 0; i < 2; i++) {
+		snprintf(nodes[i].job, sizeof(nodes[i].job), "%s", job);
+		snprintf(nodes[i].recipe, sizeof(nodes[i].recipe), "@official/qwen3");
+		snprintf(nodes[i].nodes[0], sizeof(nodes[i].nodes[0]), "s1");
+		snprintf(nodes[i].nodes[1], sizeof(nodes[i].nodes[1]), "s2");
+		nodes[i].n_nodes = 2;
+		nodes[i].rank = i;
+		nodes[i].state = SPARKBUS__JOB_STATE__JOB_READY;
+	}
+}
+
+START_TEST(stop_says_what_each_node_saw)
+{
+	const struct result *r;
+	json_t *json;
+
+	start_nodes();
+	running_job();
+	nodes[1].stop_outcome = SPARKBUS__OUTCOME__OUTCOME_FAILED;
+	nodes[1].stop_evidence_holds = false;
+	r = RUN("stop", "qwen3");
+	ck_status(r, 1);
+	ck_has(r->out, "s1: done");
+	ck_has(r->out, "s2: failed");
+	ck_has(r->out, "- the container is still there");
+	/* A node that says "done" and shows otherwise is not believed. */
+	nodes[1].stop_outcome = SPARKBUS__OUTCOME__OUTCOME_DONE;
+	ck_status(RUN("stop", "qwen3"), 1);
+	nodes[1].stop_outcome = SPARKBUS__OUTCOME__OUTCOME_UNKNOWN;
+	r = RUN("stop", "--all", "--json");
+	ck_status(r, 3);
+	json = json_loads(r->out, 0, NULL);
+	ck_assert_ptr_nonnull(json);
+	ck_assert_str_eq(json_string_value(json_object_get(
+					 json_array_get(json_object_get(json, "jobs"), 0),
+					 "outcome")),
+			"unknown");
+	json_decref(json);
+	stop_nodes();
+}
+END_TEST
+
+START_TEST(a_silent_node_is_unknown)
+{
+	const struct result *r;
+	json_t *json;
+
+	start_nodes();
+	running_job();
+	fake_agent_stop(&nodes[1]);
+	r = RUN("status");
+	ck_status(r, 3);
+	ck_has(r->out, "Unknown (no answer):\n  s2: ");
+	r = RUN("cluster", "status", "--json");
+	ck_status(r, 3);
+	json = json_loads(r->out, 0, NULL);
+	ck_assert_uint_eq(json_array_size(json_object_get(json, "unknown_nodes")), 1);
+	json_decref(json);
+	/* The job's other node is asked too, although only one was named. */
+	r = RUN("stop", "0123456789ab", "-H", "s1");
+	ck_status(r, 3);
+	ck_has(r->out, "s1: done");
+	ck_has(r->out, "s2: unknown");
+	r = RUN("stop", "other");
+	ck_status(r, 3);
+	ck_has(r->err, "unknown whether other runs");
+	r = RUN("run", recipe, "-H", "s1,s2");
+	ck_status(r, 3);
+	ck_has(r->err, "1 of 2 nodes did not answer");
+	ck_assert_uint_eq(COUNT(0, PREPARE), 0);
+	stop_nodes();
+}
+END_TEST
+
+START_TEST(a_rank_alone_does_not_have_the_last_word)
+{
+	const struct result *r;
+
+	start_nodes();
+	running_job();
+	fake_agent_stop(&nodes[0]);
+	r = RUN("status");
+	ck_status(r, 3);
+	ck_has(r->out, "the leader did not answer");
+	ck_has(r->out, "rank 0");
+	ck_has(r->out, "unknown");
+	stop_nodes();
+}
+END_TEST
+
+START_TEST(nothing_to_stop)
+{
+	const struct result *r;
+
+	start_nodes();
+	r = RUN("stop", "qwen3");
+	ck_status(r, 1);
+	ck_has(r->err, "No such job: qwen3");
+	r = RUN("stop", "--all");
+	ck_status(r, 0);
+	ck_assert_str_eq(r->out, "No sparkbus jobs running.\n");
+	stop_nodes();
+}
+END_TEST
+
+START_TEST(logs_of_all_ranks_are_merged_by_time)
+{
+	static const struct fake_line head[] = { { 10, "h1" }, { 30, "h2\033[2J" }, { 50, "h3" } };
+	static const struct fake_line worker[] = { { 20, "w1" }, { 30, "w2" }, { 60, "a\rw3" } };
+	const struct result *r;
+
+	start_nodes();
+	running_job();
+	nodes[0].lines = head;
+	nodes[1].lines = worker;
+	nodes[0].n_lines = nodes[1].n_lines = 3;
+	for (int i = 0; i < 2; i++)
+		nodes[i].state = SPARKBUS__JOB_STATE__JOB_STOPPED;
+	r = RUN("logs", "qwen3");
+	ck_status(r, 0);
+	ck_assert_str_eq(r->out, "h1\nh2?[2J\nh3\n");
+	r = RUN("logs", "0123456789ab", "--rank", "all");
+	ck_status(r, 0);
+	ck_assert_str_eq(r->out,
+			"rank 0 | h1\nrank 1 | w1\nrank 0 | h2?[2J\nrank 1 | w2\n"
+			"rank 0 | h3\nrank 1 | w3\n");
+	ck_assert_str_eq(RUN("logs", "qwen3", "--rank", "1")->out, "w1\nw2\nw3\n");
+	ck_status(RUN("logs", "qwen3", "--rank", "7"), 1);
+	stop_nodes();
+}
+END_TEST
+
+START_TEST(a_dry_run_needs_no_node_and_hides_secrets)
+{
+	const struct result *r;
+	json_t *json;
+
+	ck_status(RUN("init", "--operator", "alice"), 0);
+	add_node("s1", "127.0.0.1:1");
+	snprintf(recipe, sizeof(recipe), "%s/one.yaml", home);
+	write_file(recipe,
+			"model: Qwen/Qwen3-1.7B\nruntime: vllm\ncontainer: img:1\n"
+			"env:\n  HF_TOKEN: hf_abcdefgh\n  PLAIN: visible\n");
+	r = RUN("run", recipe, "-H", "s1", "-n");
+	ck_status(r, 0);
+	ck_has(r->out, "Dry run: nothing was started.");
+	ck_has(r->out, "PLAIN=visible");
+	ck_not(r->out, "hf_abcdefgh");
+	r = RUN("run", recipe, "-H", "s1", "-n", "--json");
+	ck_status(r, 0);
+	ck_not(r->out, "hf_abcdefgh");
+	json = json_loads(r->out, 0, NULL);
+	ck_assert_ptr_nonnull(json);
+	ck_assert_str_eq(json_string_value(json_object_get(json, "model")), "Qwen/Qwen3-1.7B");
+	json_decref(json);
+	r = RUN("run", recipe, "-H", "s1,nobody");
+	ck_status(r, 1);
+	ck_has(r->err, "unknown node 'nobody'; known nodes: s1");
+	r = RUN("run", "nosuch", "-H", "s1");
+	ck_status(r, 1);
+	ck_has(r->err, "Recipe 'nosuch' not found.");
+	r = RUN("run", recipe);
+	ck_status(r, 1);
+	ck_has(r->err, "Error: No hosts specified. Use --hosts or configure defaults.");
+}
+END_TEST
+
+START_TEST(bundled_recipes_are_found_by_name)
+{
+	char path[160];
+
+	ck_status(RUN("init", "--operator", "alice"), 0);
+	add_node("s1", "127.0.0.1:1");
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s/family", home, i ? "other" : "official");
+		ck_assert_int_eq(sb_fs_mkdirs(path, 0700, NULL), 0);
+		strcat(path, "/both.yaml");
+		write_file(path, "model: org/m\nruntime: vllm\ncontainer: img:1\n");
+	}
+	snprintf(path, sizeof(path), "%s/official/family/one.yaml", home);
+	write_file(path, "model: org/m\nruntime: vllm\ncontainer: img:1\n");
+	ck_has(RUN("run", "one", "-H", "s1", "-n")->out, "@official/one");
+	ck_has(RUN("run", "@other/both", "-H", "s1", "-n")->out, "@other/both");
+	ck_status(RUN("run", "@other/one", "-H", "s1", "-n"), 1);
+	ck_status(RUN("run", "@../one", "-H", "s1", "-n"), 1);
+	ck_has(RUN("run", "both", "-H", "s1", "-n")->err, "@official/both, @other/both");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("cli");
+	TCase *words = tcase_create("words"), *flow = tcase_create("flow");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_checked_fixture(words, make_home, remove_home);
+	tcase_add_loop_test(words, help_at_every_level, 0, sb_countof(helped));
+	tcase_add_loop_test(words, wrong_use_is_status_two, 0, sb_countof(misused));
+	tcase_add_test(words, the_version_and_the_manual);
+	tcase_add_test(words, clusters_are_kept);
+	tcase_add_test(words, clusters_are_changed_and_deleted);
+	tcase_add_test(words, a_dry_run_needs_no_node_and_hides_secrets);
+	tcase_add_test(words, bundled_recipes_are_found_by_name);
+	tcase_set_timeout(words, 60);
+	suite_add_tcase(s, words);
+	tcase_add_checked_fixture(flow, make_home, remove_home);
+	tcase_add_test(flow, a_launch_goes_from_the_recipe_to_ready);
+	tcase_add_test(flow, a_problem_on_one_node_starts_nothing);
+	tcase_add_test(flow, a_missing_image_is_fetched_first);
+	tcase_add_test(flow, a_launch_that_fails_says_why);
+	tcase_add_test(flow, ctrl_c_detaches_from_a_launch);
+	tcase_add_test(flow, ctrl_c_in_the_foreground_stops_the_job);
+	tcase_add_test(flow, stop_says_what_each_node_saw);
+	tcase_add_test(flow, a_silent_node_is_unknown);
+	tcase_add_test(flow, a_rank_alone_does_not_have_the_last_word);
+	tcase_add_test(flow, nothing_to_stop);
+	tcase_add_test(flow, logs_of_all_ranks_are_merged_by_time);
+	tcase_set_timeout(flow, 60);
+	suite_add_tcase(s, flow);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}
