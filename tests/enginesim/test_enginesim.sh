@@ -58,7 +58,12 @@ await() { # NAME TEXT - until the log has it; fails if the process ends without 
 	return 1
 }
 
-status_is() { # EXPECTED PID
+status_is() { # EXPECTED PID - one that does not end is killed, which is status 137
+	for _ in $(seq 600); do
+		kill -0 "$2" 2>/dev/null || break
+		sleep 0.05
+	done
+	kill -KILL "$2" 2>/dev/null
 	wait "$2"
 	local rc=$?
 	[ $rc = "$1" ] || { echo "status $rc, expected $1"; return 1; }
