@@ -31,7 +31,7 @@ ok() { # DESCRIPTION COMMAND... - the command decides
 }
 
 # Two programs of this machine can pick the same port; each run starts at its own place.
-port=$((20000 + $$ % 20000))
+port=$((20000 + $$ % 12000)) # below the ports that the kernel hands out
 free_port() { # sets $port to the next one that nobody listens on
 	while port=$((port + 1)); (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
 }
@@ -58,7 +58,12 @@ await() { # NAME TEXT - until the log has it; fails if the process ends without 
 	return 1
 }
 
-status_is() { # EXPECTED PID
+status_is() { # EXPECTED PID - one that does not end is killed, which is status 137
+	for _ in $(seq 600); do
+		kill -0 "$2" 2>/dev/null || break
+		sleep 0.05
+	done
+	kill -KILL "$2" 2>/dev/null
 	wait "$2"
 	local rc=$?
 	[ $rc = "$1" ] || { echo "status $rc, expected $1"; return 1; }
