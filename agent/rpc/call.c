@@ -100,7 +100,7 @@ static void waiter_free(struct waiter *waiter)
 	free(waiter);
 }
 
-void call_free(struct sb_call *call)
+void rpc_call_free(struct sb_call *call)
 {
 	struct waiter *waiter;
 
@@ -121,7 +121,7 @@ void call_free(struct sb_call *call)
 	free(call);
 }
 
-int call_new(struct sb_rpc *rpc, const struct sb_verb *verb, Sparkbus__Request *request,
+int rpc_call_new(struct sb_rpc *rpc, const struct sb_verb *verb, Sparkbus__Request *request,
 		const struct replay_key *key, uint64_t body_hash, const char *from,
 		struct sb_call **ret, struct sb_err *err)
 {
@@ -149,7 +149,7 @@ int call_new(struct sb_rpc *rpc, const struct sb_verb *verb, Sparkbus__Request *
 	return 0;
 }
 
-struct sb_call *call_find(struct sb_rpc *rpc, const struct replay_key *key)
+struct sb_call *rpc_call_find(struct sb_rpc *rpc, const struct replay_key *key)
 {
 	for (struct sb_call *call = rpc->calls; call; call = call->next)
 		if (call->verb->mutates && replay_key_eq(&call->key, key))
@@ -180,7 +180,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *ctx)
 	return 0;
 }
 
-int call_wait(struct sb_call *call, struct sb_bus_call *bus_call, uint32_t deadline_ms,
+int rpc_call_wait(struct sb_call *call, struct sb_bus_call *bus_call, uint32_t deadline_ms,
 		struct sb_err *err)
 {
 	struct waiter *waiter = calloc(1, sizeof(*waiter));
@@ -225,7 +225,7 @@ static void finish(struct sb_call *call, uint8_t *data, size_t len, const struct
 		free(data);
 	call->answered = true;
 	if (!call->in_handler)
-		call_free(call);
+		rpc_call_free(call);
 }
 
 void sb_call_fail(struct sb_call *call, const struct sb_err *err)

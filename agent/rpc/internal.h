@@ -67,14 +67,14 @@ struct sb_rpc {
 };
 
 /** Takes @request over, also on failure. */
-int call_new(struct sb_rpc *rpc, const struct sb_verb *verb, Sparkbus__Request *request,
+int rpc_call_new(struct sb_rpc *rpc, const struct sb_verb *verb, Sparkbus__Request *request,
 		const struct replay_key *key, uint64_t body_hash, const char *from,
 		struct sb_call **ret, struct sb_err *err);
 /** Let @bus_call wait for @call's answer for @deadline_ms. Takes @bus_call over on success. */
-int call_wait(struct sb_call *call, struct sb_bus_call *bus_call, uint32_t deadline_ms,
+int rpc_call_wait(struct sb_call *call, struct sb_bus_call *bus_call, uint32_t deadline_ms,
 		struct sb_err *err);
-struct sb_call *call_find(struct sb_rpc *rpc, const struct replay_key *key);
-void call_free(struct sb_call *call);
+struct sb_call *rpc_call_find(struct sb_rpc *rpc, const struct replay_key *key);
+void rpc_call_free(struct sb_call *call);
 
 /** Answer @bus_call by @err; @id may be NULL. Ends @bus_call. */
 void answer_error(struct sb_rpc *rpc, struct sb_bus_call *bus_call, const ProtobufCBinaryData *id,

@@ -98,7 +98,7 @@ static int find_verb(struct sb_rpc *rpc, const sb_request *request, enum sb_bus_
 static int repeat(struct sb_rpc *rpc, struct sb_bus_call *bus_call, const struct replay_key *key,
 		uint64_t body_hash, uint32_t deadline_ms, struct sb_err *err)
 {
-	struct sb_call *call = call_find(rpc, key);
+	struct sb_call *call = rpc_call_find(rpc, key);
 	struct replay_hit hit = { 0 };
 	int rc;
 
@@ -108,7 +108,7 @@ static int repeat(struct sb_rpc *rpc, struct sb_bus_call *bus_call, const struct
 		return sb_err_set(err, SB_E_INVALID,
 				"this request id was used for another request before");
 	if (call) {
-		rc = call_wait(call, bus_call, deadline_ms, err);
+		rc = rpc_call_wait(call, bus_call, deadline_ms, err);
 		return rc < 0 ? rc : 1;
 	}
 	sb_bus_reply(bus_call, hit.data, hit.len);
@@ -125,7 +125,7 @@ static void run_handler(struct sb_call *call)
 		sb_call_fail(call, &err);
 	call->in_handler = false;
 	if (call->answered)
-		call_free(call);
+		rpc_call_free(call);
 }
 
 /* Everything up to the handler. Return: 0 = the call is on its way or answered; negative: @err is
@@ -160,12 +160,12 @@ static int dispatch(struct sb_rpc *rpc, struct sb_bus_call *bus_call, enum sb_bu
 		if (rc)
 			return rc < 0 ? sb_err_wrap(err, rc, "%s", verb->name) : 0;
 	}
-	rc = call_new(rpc, verb, sb_steal(*request), &key, body_hash, from, &call, err);
+	rc = rpc_call_new(rpc, verb, sb_steal(*request), &key, body_hash, from, &call, err);
 	if (rc < 0)
 		return rc;
-	rc = call_wait(call, bus_call, deadline_ms, err);
+	rc = rpc_call_wait(call, bus_call, deadline_ms, err);
 	if (rc < 0) {
-		call_free(call);
+		rpc_call_free(call);
 		return rc;
 	}
 	run_handler(call);
@@ -223,7 +223,7 @@ void sb_rpc_free(struct sb_rpc *rpc)
 	if (!rpc)
 		return;
 	while (rpc->calls)
-		call_free(rpc->calls);
+		rpc_call_free(rpc->calls);
 	replay_free(rpc->replay);
 	free(rpc->node);
 	free(rpc);

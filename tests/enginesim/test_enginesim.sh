@@ -101,7 +101,7 @@ refused() { # TEXT ARGUMENT...
 }
 accepted() { ENGINESIM_PARSE_ONLY=1 vllm serve "$@"; }
 ok 'version' eval 'vllm --version | grep -q "^0\."'
-ok 'an unknown flag is refused' refused 'vllm serve: error: unrecognized arguments: --foo 1' m --foo 1
+ok 'an unknown flag is refused' refused 'vllm: error: unrecognized arguments: --foo 1' m --foo 1
 ok 'usage comes first' eval 'vllm serve m --foo 2>&1 | head -1 | grep -q "^usage: vllm serve"'
 ok 'a second positional is refused' refused 'unrecognized arguments: n' m n
 ok 'a word with a space is no flag' refused 'unrecognized arguments: --dtype auto' m '--dtype auto'
