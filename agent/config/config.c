@@ -333,8 +333,8 @@ static int read_file(const char *path, struct sb_config *config, struct sb_err *
 	if (rc < 0)
 		return rc;
 	if (remark.line) /* without its "; the last one wins", which is for others */
-		return sb_err_set(err, SB_E_INVALID, "%s:%u:%u: %.*s", path, remark.line, remark.col,
-				(int)strcspn(remark.text, ";"), remark.text);
+		return sb_err_set(err, SB_E_INVALID, "%s:%u:%u: %.*s", path, remark.line,
+				remark.col, (int)strcspn(remark.text, ";"), remark.text);
 	rc = read_map(doc, sb_yaml_root(doc), NULL, config, err);
 	if (rc == 0 && config->control_port == config->peer_port)
 		rc = sb_yaml_err(doc, sb_yaml_get(sb_yaml_root(doc), "listen"), err,
