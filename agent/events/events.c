@@ -85,6 +85,7 @@ static void drop_oldest(struct sb_events *events)
 }
 
 /* The line of the event; '+' where it is cut. */
+static char *make_text(const char *fmt, va_list ap) SB_PRINTF(1, 0);
 static char *make_text(const char *fmt, va_list ap)
 {
 	char *text = NULL;

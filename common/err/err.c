@@ -31,7 +31,8 @@ static_assert(SB_ERR_HINT_MAX <= SB_ERR_TEXT_MAX, "one scratch size serves both"
 
 /* Print a clean line into @buf, with a final '+' where it was cut. The scratch copy allows
  * arguments that point into @buf. */
-static void SB_PRINTF(3, 0) print_line(char *buf, size_t size, const char *fmt, va_list ap)
+static void print_line(char *buf, size_t size, const char *fmt, va_list ap) SB_PRINTF(3, 0);
+static void print_line(char *buf, size_t size, const char *fmt, va_list ap)
 {
 	char line[SB_ERR_TEXT_MAX];
 	int n = vsnprintf(line, size, fmt, ap);
