@@ -5,6 +5,7 @@
 #define SB_CLI_LAUNCH_H
 
 #include "cli.h"
+#include "sb_diag.h"
 
 #define LAUNCH_GO_ON 0
 
@@ -23,6 +24,12 @@ struct launch {
 };
 
 void launch_done(struct launch *l);
+
+struct run_opts;
+/** Compile l->recipe_path for l->nodes into l->plan (run_compile.c) and bind it. Remarks go to
+ * @diags, also when it fails. */
+int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
+		struct sb_err *err);
 
 /** Fill ranks and mask from the plan. */
 int launch_bind(struct launch *l, struct sb_err *err);

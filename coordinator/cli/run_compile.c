@@ -1,0 +1,127 @@
+/* From a recipe file, the operator's overrides and the resolved nodes to a plan. */
+#include <string.h>
+
+#include "commands.h"
+#include "launch.h"
+#include "sb_fs.h"
+#include "sb_plan.h"
+
+#define RECIPE_MAX_BYTES ((size_t)4 << 20)
+#define OVERRIDES_MAX    256
+
+struct overrides {
+	struct sb_override items[OVERRIDES_MAX];
+	char *keys[OVERRIDES_MAX]; /* owned; NULL for dedicated options */
+	size_t n;
+};
+
+static void overrides_done(struct overrides *o)
+{
+	for (size_t i = 0; i < o->n; i++)
+		free(o->keys[i]);
+}
+
+static int add_text(struct overrides *o, const char *text, const char *origin, struct sb_err *err)
+{
+	int rc;
+
+	if (o->n == OVERRIDES_MAX)
+		return sb_err_set(err, SB_E_RANGE, "more than %d overrides", OVERRIDES_MAX);
+	rc = sb_override_parse(text, origin, &o->items[o->n], &o->keys[o->n], err);
+	o->n += rc == 0;
+	return rc;
+}
+
+/* Dedicated options come after -o, because the last one wins. */
+static int collect_overrides(const struct run_opts *opts, struct overrides *o, struct sb_err *err)
+{
+	const struct {
+		const char *key, *value, *origin;
+	} dedicated[] = {
+		{ "tensor_parallel", opts->tp.text, "--tp" },
+		{ "pipeline_parallel", opts->pp.text, "--pp" },
+		{ "data_parallel", opts->dp.text, "--dp" },
+		{ "gpu_memory_utilization", opts->gpu_mem.text, "--gpu-mem" },
+		{ "max_model_len", opts->max_model_len.text, "--max-model-len" },
+		{ "served_model_name", opts->served_model_name, "--served-model-name" },
+		{ "port", opts->port.text, "--port" },
+	};
+
+	for (size_t i = 0; i < opts->option.n; i++) {
+		int rc = add_text(o, opts->option.items[i], "-o", err);
+
+		if (rc < 0)
+			return rc;
+	}
+	for (size_t i = 0; i < sb_countof(dedicated); i++) {
+		if (!dedicated[i].value)
+			continue;
+		if (o->n == OVERRIDES_MAX)
+			return sb_err_set(err, SB_E_RANGE, "more than %d overrides", OVERRIDES_MAX);
+		o->items[o->n++] = (struct sb_override){ dedicated[i].key, dedicated[i].value,
+			dedicated[i].origin };
+	}
+	return 0;
+}
+
+static const char *from_environment(const char *name)
+{
+	return getenv(name);
+}
+
+static int resolve_workload(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
+		struct sb_workload **ret, struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	SB_CLEANUP(sb_recipe_freep) struct sb_recipe *recipe = NULL;
+	SB_CLEANUP(overrides_done) struct overrides given = { .n = 0 }, cluster = { .n = 0 };
+	int rc = sb_fs_read(l->recipe_path, RECIPE_MAX_BYTES, &text, err);
+
+	if (!rc)
+		rc = sb_recipe_parse(l->recipe_path, sb_strbuf_str(&text), text.len,
+				from_environment, diags, &recipe, err);
+	if (!rc)
+		rc = collect_overrides(opts, &given, err);
+	for (size_t i = 0; !rc && i < l->nodes.cluster.n_executor; i++)
+		rc = add_text(&cluster, l->nodes.cluster.executor[i], "cluster", err);
+	if (!rc)
+		rc = sb_workload_resolve(recipe, given.items, given.n, opts->image, cluster.items,
+				cluster.n, diags, ret, err);
+	return rc;
+}
+
+int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
+		struct sb_err *err)
+{
+	SB_CLEANUP(sb_workload_freep) struct sb_workload *workload = NULL;
+	SB_CLEANUP(sb_freep) struct sb_plan_node *nodes = calloc(l->nodes.n, sizeof(*nodes));
+	struct sb_plan_input input = { .nodes = nodes, .n_nodes = l->nodes.n, .solo = opts->solo };
+	char *name;
+	int rc = nodes ? resolve_workload(l, opts, diags, &workload, err) : sb_err_nomem(err);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < l->nodes.n; i++) {
+		const struct cli_node *item = &l->nodes.items[i];
+
+		nodes[i] = (struct sb_plan_node){ item->node.name, item->host, item->node.address,
+			item->node.peer_port };
+	}
+	input.init_port = (uint16_t)opts->init_port.value;
+	input.operator_name = l->cli->operator_name;
+	input.tool_version = SB_VERSION;
+	input.now_unix_ms = sb_now_unix_ms();
+	input.ready_timeout_ms = (uint64_t)opts->ready_timeout.value * 1000;
+	input.keep = opts->no_rm;
+	rc = sb_plan_compile(workload, &input, diags, &l->plan, err);
+	if (rc < 0)
+		return rc;
+	/* Which registry a recipe came from is known here only. */
+	name = strdup(l->recipe_name);
+	if (!name)
+		return sb_err_nomem(err);
+	if (l->plan->recipe != (char *)protobuf_c_empty_string)
+		free(l->plan->recipe);
+	l->plan->recipe = name;
+	return launch_bind(l, err);
+}
