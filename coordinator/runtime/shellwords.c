@@ -256,7 +256,7 @@ static int step(struct scan *s, struct sb_err *err)
 			s->p += strcspn(s->p, "\n");
 			return 0;
 		}
-		/* fall through */
+		return plain(s);
 	default:
 		return plain(s);
 	}

@@ -178,7 +178,7 @@ static char *enroll(void)
 START_TEST(from_nothing_to_an_identity)
 {
 	SB_CLEANUP(sb_identity_done) struct sb_identity id = { 0 };
-	SB_CLEANUP(sb_freep) char *cert = enroll();
+	SB_CLEANUP(sb_freep) char *cert __attribute__((unused)) = enroll();
 	SB_CLEANUP(sb_freep) char *key = slurp("node.key");
 	struct sb_err err = SB_ERR_INIT;
 
@@ -261,7 +261,7 @@ END_TEST
 
 START_TEST(bad_bundles_change_nothing)
 {
-	SB_CLEANUP(sb_freep) char *cert = enroll();
+	SB_CLEANUP(sb_freep) char *cert __attribute__((unused)) = enroll();
 	SB_CLEANUP(sb_freep) char *before = snapshot(), *after = NULL;
 	SB_CLEANUP(sb_freep) char *old = sign(&nodes, "n1", now_s() - 2 * DAY_S, now_s() - DAY_S);
 	SB_CLEANUP(sb_freep) char *young = sign(&nodes, "n1", now_s() + DAY_S, now_s() + 2 * DAY_S);
@@ -319,7 +319,7 @@ START_TEST(interrupted_installation_is_completed)
 {
 	static const char *const names[] = { "operator-ca.crt", "node-ca.crt", "operator.crl",
 		"node.crl", "node.crt" };
-	SB_CLEANUP(sb_freep) char *cert = enroll();
+	SB_CLEANUP(sb_freep) char *cert __attribute__((unused)) = enroll();
 	SB_CLEANUP(sb_identity_done) struct sb_identity id = { 0 };
 	SB_CLEANUP(sb_freep) char *left = NULL, *text = NULL, *renewed = NULL;
 	SB_CLEANUP(sb_tls_bundle_done) struct sb_tls_bundle parts = { 0 };
@@ -358,7 +358,7 @@ START_TEST(parts_that_do_not_belong_together_do_not_load)
 		"node.key" };
 	const char *const wrong[] = { strangers.crl, strangers.crl, strangers.cert, operators.cert,
 		strangers.key };
-	SB_CLEANUP(sb_freep) char *cert = enroll();
+	SB_CLEANUP(sb_freep) char *cert __attribute__((unused)) = enroll();
 	struct sb_identity id = { 0 };
 	struct sb_err err = SB_ERR_INIT;
 
@@ -373,7 +373,7 @@ END_TEST
 
 START_TEST(lists_only_move_forward)
 {
-	SB_CLEANUP(sb_freep) char *cert = enroll();
+	SB_CLEANUP(sb_freep) char *cert __attribute__((unused)) = enroll();
 	SB_CLEANUP(sb_freep) char *two = next_crl(&nodes, nodes.crl, NULL);
 	SB_CLEANUP(sb_freep) char *twin = next_crl(&nodes, nodes.crl, cert);
 	SB_CLEANUP(sb_freep) char *three = next_crl(&nodes, two, cert);
@@ -405,7 +405,7 @@ END_TEST
 
 START_TEST(a_revoked_node_still_loads_and_says_so)
 {
-	SB_CLEANUP(sb_freep) char *cert = enroll();
+	SB_CLEANUP(sb_freep) char *cert __attribute__((unused)) = enroll();
 	SB_CLEANUP(sb_freep) char *crl = next_crl(&nodes, nodes.crl, cert);
 	SB_CLEANUP(sb_freep) char *old_bundle = bundle(cert, operators.crl, nodes.crl);
 	SB_CLEANUP(sb_identity_done) struct sb_identity id = { 0 };
@@ -423,7 +423,7 @@ END_TEST
 
 START_TEST(a_damaged_list_is_replaced)
 {
-	SB_CLEANUP(sb_freep) char *cert = enroll();
+	SB_CLEANUP(sb_freep) char *cert __attribute__((unused)) = enroll();
 	SB_CLEANUP(sb_identity_done) struct sb_identity id = { 0 };
 	struct sb_err err = SB_ERR_INIT;
 
