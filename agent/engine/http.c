@@ -11,6 +11,7 @@
  * whole seconds and only while a transfer runs. */
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -526,6 +527,24 @@ int http_start(struct http *http, const struct http_ask *ask, struct http_req **
 
 /* --- life --- */
 
+/* curl_multi_init() opens a pair of sockets for curl_multi_wakeup() that children would inherit,
+ * and offers no way to name them: they are the descriptors that were not there before. */
+#define FDS_LOOKED_AT 1024
+
+static CURLM *multi_new(void)
+{
+	bool open[FDS_LOOKED_AT];
+	CURLM *multi;
+
+	for (int fd = 0; fd < FDS_LOOKED_AT; fd++)
+		open[fd] = fcntl(fd, F_GETFD) >= 0;
+	multi = curl_multi_init();
+	for (int fd = 0; fd < FDS_LOOKED_AT; fd++)
+		if (!open[fd])
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return multi;
+}
+
 int http_new(sd_event *loop, const char *socket, struct http **ret, struct sb_err *err)
 {
 	struct http *http;
@@ -541,7 +560,7 @@ int http_new(sd_event *loop, const char *socket, struct http **ret, struct sb_er
 	TAILQ_INIT(&http->ready);
 	http->loop = sd_event_ref(loop);
 	http->socket = strdup(socket);
-	http->multi = curl_multi_init();
+	http->multi = multi_new();
 	rc = sd_event_add_time(loop, &http->timer, CLOCK_MONOTONIC, 0, 1000, on_time, http);
 	if (rc < 0 || !http->multi || !http->socket) {
 		http_destroy(&http->destroy);

@@ -542,9 +542,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("engine_docker");
-	TCase *tc = tcase_create("all");
+	Suite *suite;
 	SRunner *runner;
+	TCase *tc;
 	int failed;
 
 	sock = getenv("SB_TEST_DOCKER_SOCK");
@@ -553,6 +553,8 @@ int main(void)
 		printf("skipped: SB_TEST_DOCKER_SOCK names no engine\n");
 		return 77;
 	}
+	suite = suite_create("engine_docker");
+	tc = tcase_create("all");
 	runner = srunner_create(suite);
 	suite_add_tcase(suite, tc);
 	tcase_add_checked_fixture(tc, setup, teardown);

@@ -330,7 +330,7 @@ static const char *reply(const char *status, const char *body)
 
 #define BOX(id)                                                                                    \
 	"{\"Id\":\"" id "\",\"Name\":\"/" id "\",\"State\":{\"Status\":\"running\"},\"Config\":{}" \
-					     "}"
+	"}"
 
 /* --- the engine is not there --- */
 
@@ -369,6 +369,23 @@ START_TEST(a_closed_door_is_denied)
 	ck_assert_int_eq(seteuid(getuid()), 0);
 	ck_assert_str_eq(told.data, "done:DENIED;");
 	ck_assert(*last.hint);
+}
+END_TEST
+
+START_TEST(no_descriptor_would_be_inherited)
+{
+	bool before[256];
+	int flags;
+
+	sb_engine_free(eng);
+	for (int fd = 0; fd < 256; fd++)
+		before[fd] = fcntl(fd, F_GETFD) >= 0;
+	new_engine(&limits);
+	eng->ops->ping(eng, on_done, NULL, NULL, NULL);
+	after(1);
+	for (int fd = 0; fd < 256; fd++)
+		if (!before[fd] && (flags = fcntl(fd, F_GETFD)) >= 0)
+			ck_assert_msg(flags & FD_CLOEXEC, "descriptor %d", fd);
 }
 END_TEST
 
@@ -556,7 +573,8 @@ START_TEST(bad_answers_are_told_apart)
 {
 	/* Twice: curl asks again by itself when a kept connection brings no answer at all. */
 	SCRIPT({ "GET /v1.41/containers/c1/json ", answers[_i].answer, 0, answers[_i].after },
-			{ "GET /v1.41/containers/c1/json ", answers[_i].answer, 0, answers[_i].after });
+			{ "GET /v1.41/containers/c1/json ", answers[_i].answer, 0,
+					answers[_i].after });
 	eng->ops->inspect(eng, "c1", on_container, NULL, NULL, NULL);
 	after(1);
 	ck_assert_msg(last.code == answers[_i].code, "%s", last.text);
@@ -1072,6 +1090,7 @@ int main(void)
 	tcase_add_test(tc, an_absent_engine_is_unavailable);
 	tcase_add_test(tc, a_dead_socket_is_unavailable);
 	tcase_add_test(tc, a_closed_door_is_denied);
+	tcase_add_test(tc, no_descriptor_would_be_inherited);
 	tcase_add_test(tc, a_long_path_is_refused_at_once);
 	tcase_add_test(tc, the_version_is_the_lower_of_both);
 	tcase_add_test(tc, a_newer_engine_is_spoken_to_in_our_version);
