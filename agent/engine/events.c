@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "internal.h"
 
@@ -33,6 +34,14 @@ static void events_free(void *state)
 	json_lines_done(&ev->lines);
 	free(ev->filters);
 	free(ev);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static int events_connect(struct sb_engine_call *call, struct sb_err *err)
@@ -80,7 +89,7 @@ static void events_lost(struct sb_engine_call *call, const struct sb_err *why)
 {
 	struct events *ev = call->state;
 	uint64_t lived_ms = ev->connected_ms ? sb_now_boot_ms() - ev->connected_ms : 0;
-	uint64_t now_ns = sb_now_unix_ms() * 1000000;
+	uint64_t now = now_ns();
 
 	/* An engine that accepts and hangs up at once must not be asked ever so fast. */
 	if (lived_ms >= call->docker->limits.backoff_max_ms)
@@ -88,8 +97,8 @@ static void events_lost(struct sb_engine_call *call, const struct sb_err *why)
 	ev->connected_ms = 0;
 	/* A clock that was set back must not hide what is yet to come; and what does not parse
 	 * must not be replayed. */
-	if (ev->last_ns > now_ns || why->code == SB_E_PROTOCOL || why->code == SB_E_RANGE)
-		ev->last_ns = now_ns;
+	if (ev->last_ns > now || why->code == SB_E_PROTOCOL || why->code == SB_E_RANGE)
+		ev->last_ns = now;
 	if (!events_again_later(call) || ev->told == why->code)
 		return;
 	ev->told = why->code;
@@ -184,7 +193,7 @@ static int events_prepare(struct sb_engine_call *call, const char *label)
 	call->state = ev;
 	call->free_state = events_free;
 	ev->call = call;
-	ev->last_ns = sb_now_unix_ms() * 1000000;
+	ev->last_ns = now_ns();
 	ev->backoff_ms = call->docker->limits.backoff_min_ms;
 	json_lines_init(&ev->lines, EVENT_LINE_MAX, on_event, ev);
 	ev->filters = filters_new(sb_empty(label) ? NULL : label);

@@ -108,7 +108,7 @@ static const struct {
 	{ "no space left on device", SB_E_RANGE,
 			"make room: remove unused images (docker image prune) or enlarge the "
 			"disk" },
-	{ "could not select device driver", SB_E_UNAVAILABLE,
+	{ "could not select device driver", SB_E_UNSUPPORTED,
 			"install nvidia-container-toolkit and restart the engine" },
 	{ "port is already allocated", SB_E_BUSY, NULL },
 	{ "executable file not found", SB_E_INVALID, NULL },

@@ -169,10 +169,13 @@ struct sb_engine_ops {
 	/* Already gone is success. */
 	int (*remove)(struct sb_engine *, const char *id, bool force, sb_engine_done_fn, void *,
 			struct sb_engine_call **, struct sb_err *);
-	/* All containers, also ended ones, that carry label @label ("key" or "key=value"; NULL = any). */
+	/* All containers, also ended ones, that carry label @label ("key" or "key=value"; NULL = any).
+	 * Each is inspected, so no field is missing; at most 1024. */
 	int (*list)(struct sb_engine *, const char *label, sb_container_list_fn, void *,
 			struct sb_engine_call **, struct sb_err *);
-	/* Lines after @since_unix_ns (0 = from the beginning); follows until the container ends. */
+	/* Lines after @since_unix_ns (0 = from the beginning); follows until the container ends. A
+	 * stream that ends while the container runs ends with SB_E_UNAVAILABLE: ask again, with the
+	 * time of the last line. */
 	int (*logs)(struct sb_engine *, const char *id, uint64_t since_unix_ns, bool follow,
 			sb_engine_log_fn, void *, struct sb_engine_call **, struct sb_err *);
 	/* Only events of containers with label @label. */
@@ -181,6 +184,7 @@ struct sb_engine_ops {
 	/* Unpack the tar archive @tar (copied) into the folder @path of the container. */
 	int (*archive_put)(struct sb_engine *, const char *id, const char *path, const void *tar,
 			size_t len, sb_engine_done_fn, void *, struct sb_engine_call **, struct sb_err *);
+	/* A handle is valid until its (last) callback returns. NULL is fine. */
 	void (*cancel)(struct sb_engine *, struct sb_engine_call *);
 };
 

@@ -11,6 +11,7 @@
  * whole seconds and only while a transfer runs. */
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -238,8 +239,9 @@ static void dispatch(struct sb_http *http)
 			continue;
 		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&req);
 		req->finished = true;
-		if (msg->data.result != CURLE_OK && !req->err.code)
-			set_end_err(req, msg->data.result);
+		/* For curl, a connection that ends within the headers ends well. */
+		if (!req->err.code && (msg->data.result != CURLE_OK || !req->headed))
+			set_end_err(req, msg->data.result ? msg->data.result : CURLE_PARTIAL_FILE);
 		queue(req);
 	}
 	while ((req = TAILQ_FIRST(&http->ready))) {
