@@ -10,7 +10,7 @@
 #define WATCH_DEADLINE_MS 25000
 #define STOP_EXTRA_MS     15000 /* beyond the grace time */
 #define STOP_TRIES        2
-#define RETRY_MS          500
+#define RETRY_MS          1000
 
 static const struct sb_jobs_env *env(const struct member *m)
 {

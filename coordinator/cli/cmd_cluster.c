@@ -24,7 +24,7 @@
 			{ OPT_TEXT, 0, "topology", NULL, "KIND", "none, direct, switch or ring",   \
 				CLUSTER_OPT(topology) },                                           \
 			{ OPT_LIST, 0, "executor", NULL, "KEY=VALUE",                              \
-				"container setting for every job here (repeat; KEY= removes)",     \
+				"container setting for every job here (repeat; KEY takes it back)",     \
 				CLUSTER_OPT(executor) },                                           \
 	{                                                                                          \
 		OPT_FLAG, 0, "default", NULL, NULL, "make it the default cluster",                 \
@@ -188,19 +188,20 @@ static int set_executor(
 		const struct cluster_opts *opts, struct sb_inv_cluster *c, struct sb_err *err)
 {
 	for (size_t i = 0; i < opts->executor.n; i++) {
-		const char *text = opts->executor.items[i], *eq = strchr(text, '=');
+		const char *text = opts->executor.items[i];
+		size_t key = strcspn(text, "=");
 		int rc = 0;
 
-		if (!eq || eq == text)
+		if (!key)
 			return sb_err_set(err, SB_E_INVALID,
 					"--executor must be key=value, got: %s", text);
 		for (size_t k = 0; k < c->n_executor; k++) {
-			if (strncmp(c->executor[k], text, (size_t)(eq - text) + 1))
+			if (strncmp(c->executor[k], text, key) != 0 || c->executor[k][key] != '=')
 				continue;
 			take_out(c->executor, &c->n_executor, k);
 			break;
 		}
-		if (eq[1])
+		if (text[key]) /* "gpus=" is a setting, too: none; a bare "gpus" only takes it back */
 			rc = append(&c->executor, &c->n_executor, text, err);
 		if (rc < 0)
 			return rc;
