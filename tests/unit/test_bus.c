@@ -533,7 +533,8 @@ START_TEST(an_answer_after_the_deadline_is_kept_for_who_asks_again)
 	struct sb_err err;
 	int rc;
 
-	rc = stop_job("slow", id, 200, NULL, &err);
+	assert_ping(); /* connected, so that the deadline is the answer's alone */
+	rc = stop_job("slow", id, 500, NULL, &err);
 	ck_assert_int_eq(rc, -SB_E_TIMEOUT);
 	ck_assert_ptr_ne(strstr(err.text, "unknown"), NULL);
 	agent_do(&agent, answer_parked);
@@ -767,7 +768,8 @@ START_TEST(a_long_poll_is_told_when_its_caller_is_gone)
 	request.body_case = SPARKBUS__REQUEST__BODY_GET_JOB;
 	request.get_job = &body;
 	body.job = (char *)"wait";
-	ck_assert_int_eq(sb_client_call(client, &target, &request, 100, &answer, NULL),
+	assert_ping();
+	ck_assert_int_eq(sb_client_call(client, &target, &request, 500, &answer, NULL),
 			-SB_E_TIMEOUT);
 	while (!atomic_load(&gone))
 		sched_yield();
