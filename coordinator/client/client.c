@@ -17,6 +17,7 @@ struct job {
 	nng_msg *msg; /* until it is sent */
 	uint8_t id[SB_WIRE_ID_BYTES];
 	unsigned deadline_ms;
+	uint64_t until_ms; /* CLOCK_BOOTTIME */
 	nng_ctx ctx;
 	nng_aio *aio;
 	bool has_ctx;
@@ -117,6 +118,7 @@ static void job_lost(struct job *job)
 	struct sb_err err;
 	int rc;
 
+	job->link->suspect = true; /* nng may not have noticed yet that it is down */
 	if (atomic_load(&job->sent)) {
 		rc = sb_err_set(&err, SB_E_UNAVAILABLE,
 				"node %s: the connection was lost before the answer (%s); whether "
@@ -151,6 +153,50 @@ static void job_collect(struct job *job)
 	if (strncmp(err.text, "node ", 5))
 		sb_err_wrap(&err, rc, "node %s", job->link->name);
 	job_fail(job, &err);
+}
+
+static bool job_stranded(const struct job *job)
+{
+	return job->started && !job->done && !atomic_load(&job->sent) &&
+			!atomic_load(&job->ended) && !atomic_load(&job->link->pipes);
+}
+
+/* Take a request back from nng, to be started again. */
+static void job_take_back(struct job *job)
+{
+	nng_aio_stop(job->aio);
+	if (atomic_load(&job->sent)) {
+		job->rv = NNG_ECONNRESET;
+		job_lost(job);
+		return;
+	}
+	job->msg = nng_aio_get_msg(job->aio);
+	nng_aio_set_msg(job->aio, NULL);
+	nng_aio_free(job->aio);
+	job->aio = NULL;
+	nng_ctx_close(job->ctx);
+	job->has_ctx = job->started = false;
+	atomic_store(&job->ended, false);
+}
+
+/* A connection went before requests were sent by it. nng would dial again and again in silence
+ * until the deadline; we dial once and hear why it fails. */
+static void redial(struct link *link, struct job *jobs, size_t n)
+{
+	uint64_t until_ms = 0;
+	struct sb_err err;
+
+	for (size_t i = 0; i < n; i++) {
+		if (jobs[i].link != link || !job_stranded(&jobs[i]))
+			continue;
+		until_ms = jobs[i].until_ms;
+		job_take_back(&jobs[i]);
+	}
+	if (link_dial_start(link, until_ms, &err) == 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (jobs[i].link == link && !jobs[i].done && !jobs[i].started)
+			job_fail(&jobs[i], &err);
 }
 
 static void job_late(struct job *job, bool interrupted)
@@ -222,7 +268,9 @@ static size_t look(struct job *jobs, size_t n)
 					job_fail(&jobs[k], &err);
 			continue;
 		}
-		if (!job->started && !link->dialing)
+		if (job_stranded(job))
+			redial(link, jobs, n);
+		else if (!job->started && !link->dialing)
 			job_start(job);
 		if (!job->done && job->started && atomic_load(&job->ended))
 			job_collect(job);
@@ -256,11 +304,15 @@ static void give_up(struct job *jobs, size_t n, bool interrupted)
 		/* A connection that did not answer in time may be a dead one. */
 		link->suspect = true;
 	}
+}
+
+static void close_suspects(struct job *jobs, size_t n)
+{
 	for (size_t i = 0; i < n; i++) {
-		if (jobs[i].link && jobs[i].link->suspect)
+		if (jobs[i].link && jobs[i].link->suspect) {
 			link_close(jobs[i].link);
-		if (jobs[i].link)
 			jobs[i].link->suspect = false;
+		}
 	}
 }
 
@@ -280,7 +332,7 @@ static void wait_all(struct sb_client *client, struct job *jobs, size_t n, unsig
 }
 
 static void job_prepare(struct sb_client *client, struct job *job, const struct sb_target *target,
-		sb_request *request, uint64_t until_ms)
+		sb_request *request)
 {
 	char *operator_name = request->operator_;
 	struct sb_err err;
@@ -296,7 +348,7 @@ static void job_prepare(struct sb_client *client, struct job *job, const struct 
 			sb_err_wrap(&err, rc, "node %s", target->name);
 	}
 	if (!rc && !link_up(job->link) && !job->link->dialing)
-		rc = link_dial_start(job->link, until_ms, &err);
+		rc = link_dial_start(job->link, job->until_ms, &err);
 	if (rc < 0)
 		job_fail(job, &err);
 }
@@ -320,12 +372,14 @@ size_t sb_client_fan(struct sb_client *client, const struct sb_target *targets,
 		jobs[i].client = client;
 		jobs[i].deadline_ms = deadline_ms;
 		jobs[i].answer = &rets[i];
+		jobs[i].until_ms = sb_now_boot_ms() + deadline_ms;
 		jobs[i].start_us = now_us();
-		job_prepare(client, &jobs[i], &targets[i], requests[i],
-				sb_now_boot_ms() + deadline_ms);
+		job_prepare(client, &jobs[i], &targets[i], requests[i]);
 	}
-	if (jobs)
+	if (jobs) {
 		wait_all(client, jobs, n, deadline_ms);
+		close_suspects(jobs, n);
+	}
 	for (size_t i = 0; i < n; i++)
 		failed += !rets[i].reply;
 	return failed;

@@ -22,6 +22,8 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 	struct link *link = arg;
 
 	atomic_fetch_add(&link->pipes, ev == NNG_PIPE_EV_ADD_POST ? 1 : -1);
+	if (ev == NNG_PIPE_EV_REM_POST)
+		client_wake(link->client);
 }
 
 bool link_up(const struct link *link)
