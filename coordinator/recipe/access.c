@@ -118,7 +118,6 @@ int sb_workload_int(const struct sb_workload *w, const char *key, int64_t min, i
 		int64_t *ret, struct sb_err *err)
 {
 	const struct sb_value *value = sb_workload_config(w, key);
-	char place[64] = "";
 	int64_t got;
 
 	if (!value)
@@ -128,11 +127,14 @@ int sb_workload_int(const struct sb_workload *w, const char *key, int64_t min, i
 		return 0;
 	}
 	if (value->line)
-		snprintf(place, sizeof(place), "%u:%u: ", value->line, value->col);
+		return sb_err_set(err, SB_E_INVALID,
+				"%s:%u:%u: %s: expected a whole number from %lld to %lld, got "
+				"'%.80s'",
+				w->recipe->path, value->line, value->col, key, (long long)min,
+				(long long)max, value->text);
 	return sb_err_set(err, SB_E_INVALID,
-			"%s:%s%s%s: expected a whole number from %lld to %lld, got '%.80s'",
-			value->line ? w->recipe->path : value->origin, value->line ? place : " ",
-			"", key, (long long)min, (long long)max, value->text);
+			"%s %s: expected a whole number from %lld to %lld, got '%.80s'",
+			value->origin, key, (long long)min, (long long)max, value->text);
 }
 
 bool sb_value_flag(const struct sb_value *value)
