@@ -5,11 +5,11 @@
 #include "sb_recipe.h"
 
 /* Caps on what a recipe can make grow. */
-#define SB_RENDER_MAX_BYTES  ((size_t)1 << 20) /* a command with its placeholders substituted */
-#define SB_RENDER_MAX_ROUNDS 32u
-#define SB_NODES_MAX         4096
-#define SB_CONFIG_MAX_KEYS   1000u /* in "defaults", in "env" and by overrides */
-#define SB_PLACEHOLDER_MAX_BYTES 256 /* from '{' to '}' */
+#define SB_RENDER_MAX_BYTES      ((size_t)1 << 20) /* a command with its placeholders substituted */
+#define SB_RENDER_MAX_ROUNDS     32u
+#define SB_NODES_MAX             4096
+#define SB_CONFIG_MAX_KEYS       1000u /* in "defaults", in "env" and by overrides */
+#define SB_PLACEHOLDER_MAX_BYTES 256   /* from '{' to '}' */
 
 struct env_var {
 	char *name, *value;
@@ -39,7 +39,7 @@ struct sb_workload {
 	struct sb_value *values;
 	size_t n_values;
 	const struct sb_value **sorted; /* by key, for placeholders */
-	char **owned; /* texts of values */
+	char **owned;                   /* texts of values */
 	size_t n_owned;
 	struct env_list env;
 	char *image;

@@ -213,47 +213,54 @@ static int plain(struct scan *s)
 	return 0;
 }
 
+static int newline(struct scan *s)
+{
+	int rc;
+
+	s->p++;
+	if (!s->in_word && !s->words->n)
+		return 0; /* nothing began yet */
+	rc = end_word(s);
+	s->ended = true;
+	return rc;
+}
+
+static int backslash(struct scan *s)
+{
+	if (s->p[1] == '\n') {
+		s->p += 2;
+		return 0;
+	}
+	mark_quoted(s);
+	add(s, s->p[1] ? s->p[1] : '\\'); /* at the very end it stands for itself */
+	s->p += s->p[1] ? 2 : 1;
+	return 0;
+}
+
 static int step(struct scan *s, struct sb_err *err)
 {
-	switch (*s->p) {
-	case '\n':
-		s->p++;
-		if (s->in_word || s->words->n) {
-			int rc = end_word(s);
+	char c = *s->p;
 
-			s->ended = true;
-			return rc;
-		}
-		return 0;
+	switch (c) {
+	case '\n':
+		return newline(s);
 	case ' ':
 	case '\t':
 		s->p++;
 		return end_word(s);
 	case '\\':
-		if (s->p[1] == '\n') {
-			s->p += 2;
-			return 0;
-		}
-		mark_quoted(s);
-		add(s, s->p[1] ? s->p[1] : '\\'); /* at the very end it stands for itself */
-		s->p += s->p[1] ? 2 : 1;
-		return 0;
+		return backslash(s);
 	case '\'':
-		return single_quotes(s) ? 0
-					: sb_err_set(err, SB_E_INVALID,
-							  "the command has an unclosed '; expected "
-							  "its end");
 	case '"':
-		return double_quotes(s) ? 0
-					: sb_err_set(err, SB_E_INVALID,
-							  "the command has an unclosed \"; "
-							  "expected its end");
-	case '#':
-		if (!s->in_word) {
-			s->p += strcspn(s->p, "\n");
+		if (c == '"' ? double_quotes(s) : single_quotes(s))
 			return 0;
-		}
-		/* fall through */
+		return sb_err_set(err, SB_E_INVALID,
+				"the command has an unclosed %c; expected its end", c);
+	case '#':
+		if (s->in_word)
+			return plain(s);
+		s->p += strcspn(s->p, "\n");
+		return 0;
 	default:
 		return plain(s);
 	}
