@@ -27,7 +27,9 @@ struct sb_plan_input {
 };
 
 /** Trim nodes to what the runtime needs (notes go to @diags with the reference's words), compute
- * the job id, build every rank. Errors: too few nodes, max_nodes, an unknown runtime, a recipe
+ * the job id, build every rank. Remarks have no "Note: " or "Warning: " before them: that is their
+ * level. All remarks in @diags above a note, also those added before, become plan->warnings.
+ * @diags may be NULL. Errors: too few nodes, max_nodes, an unknown runtime, a recipe
  * that needs what this version does not have. Free with launch_plan__free_unpacked(). */
 int sb_plan_compile(const struct sb_workload *workload, const struct sb_plan_input *input,
 		struct sb_diags *diags, Sparkbus__LaunchPlan **ret, struct sb_err *err);

@@ -72,12 +72,34 @@ unsigned sb_workload_max_nodes(const struct sb_workload *w)
 	return w->max_nodes;
 }
 
+struct probe {
+	const char *key;
+	size_t len;
+};
+
+static int compare_key(const void *a, const void *b)
+{
+	const struct probe *probe = a;
+	const struct sb_value *value = *(const struct sb_value *const *)b;
+	int order = strncmp(probe->key, value->key, probe->len);
+
+	return order ? order : -(value->key[probe->len] != '\0');
+}
+
+const struct sb_value *sb_value_find(const struct sb_workload *w, const char *key, size_t len)
+{
+	struct probe probe = { key, len };
+	const struct sb_value **found =
+			bsearch(&probe, w->sorted, w->n_values, sizeof(*w->sorted), compare_key);
+
+	return found ? *found : NULL;
+}
+
 const struct sb_value *sb_workload_config(const struct sb_workload *w, const char *key)
 {
-	for (size_t i = 0; i < w->n_values; i++)
-		if (!strcmp(w->values[i].key, key))
-			return w->values[i].type == SB_YAML_NULL ? NULL : &w->values[i];
-	return NULL;
+	const struct sb_value *value = sb_value_find(w, key, strlen(key));
+
+	return value && value->type != SB_YAML_NULL ? value : NULL;
 }
 
 const char *sb_workload_text(const struct sb_workload *w, const char *key, const char *fallback)
@@ -118,7 +140,6 @@ int sb_workload_int(const struct sb_workload *w, const char *key, int64_t min, i
 		int64_t *ret, struct sb_err *err)
 {
 	const struct sb_value *value = sb_workload_config(w, key);
-	char place[64] = "";
 	int64_t got;
 
 	if (!value)
@@ -128,11 +149,14 @@ int sb_workload_int(const struct sb_workload *w, const char *key, int64_t min, i
 		return 0;
 	}
 	if (value->line)
-		snprintf(place, sizeof(place), "%u:%u: ", value->line, value->col);
+		return sb_err_set(err, SB_E_INVALID,
+				"%s:%u:%u: %s: expected a whole number from %lld to %lld, got "
+				"'%.80s'",
+				w->recipe->path, value->line, value->col, key, (long long)min,
+				(long long)max, value->text);
 	return sb_err_set(err, SB_E_INVALID,
-			"%s:%s%s%s: expected a whole number from %lld to %lld, got '%.80s'",
-			value->line ? w->recipe->path : value->origin, value->line ? place : " ",
-			"", key, (long long)min, (long long)max, value->text);
+			"%s %s: expected a whole number from %lld to %lld, got '%.80s'",
+			value->origin, key, (long long)min, (long long)max, value->text);
 }
 
 bool sb_value_flag(const struct sb_value *value)

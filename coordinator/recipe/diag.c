@@ -10,19 +10,20 @@ void sb_diag_add(struct sb_diags *diags, enum sb_diag_level level, unsigned line
 	char *text = NULL;
 	va_list ap;
 
-	if (!diags)
+	if (!diags || diags->n >= SB_DIAGS_MAX)
 		return;
-	items = reallocarray(diags->items, diags->n + 1, sizeof(*items));
-	if (!items)
-		return;
-	diags->items = items;
+	if (!(diags->n & (diags->n - 1))) { /* full at every power of two, and at 0 */
+		items = reallocarray(diags->items, diags->n ? diags->n * 2 : 1, sizeof(*items));
+		if (!items)
+			return;
+		diags->items = items;
+	}
 	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	va_end(ap);
-	if (!text)
-		return;
-	items[diags->n++] = (struct sb_diag){ level, line, col, text };
+	if (text)
+		diags->items[diags->n++] = (struct sb_diag){ level, line, col, text };
 }
 
 void sb_diags_done(struct sb_diags *diags)

@@ -5,12 +5,11 @@
 #include "sb_recipe.h"
 
 /* Caps on what a recipe can make grow. */
-#define SB_RENDER_MAX_BYTES  ((size_t)1 << 20) /* a command with its placeholders substituted */
-#define SB_RENDER_MAX_ROUNDS 32u
-#define SB_NODES_MAX         4096
-#define SB_CONFIG_MAX_KEYS   1000u /* in "defaults", in "env" and by overrides */
-/* Bounds the search for a '}' so that a text full of '{' costs linear time. */
-#define SB_PLACEHOLDER_MAX_BYTES 256
+#define SB_RENDER_MAX_BYTES      ((size_t)1 << 20) /* a command with its placeholders substituted */
+#define SB_RENDER_MAX_ROUNDS     32u
+#define SB_NODES_MAX             4096
+#define SB_CONFIG_MAX_KEYS       1000u /* in "defaults", in "env" and by overrides */
+#define SB_PLACEHOLDER_MAX_BYTES 256   /* from '{' to '}' */
 
 struct env_var {
 	char *name, *value;
@@ -39,7 +38,8 @@ struct sb_workload {
 	struct sb_recipe *recipe;
 	struct sb_value *values;
 	size_t n_values;
-	char **owned; /* texts of values */
+	const struct sb_value **sorted; /* by key, for placeholders */
+	char **owned;                   /* texts of values */
 	size_t n_owned;
 	struct env_list env;
 	char *image;
@@ -49,6 +49,8 @@ struct sb_workload {
 	struct sb_executor executor;
 };
 
+/** The value of the key @key of @len bytes, null too; NULL when there is none. */
+const struct sb_value *sb_value_find(const struct sb_workload *w, const char *key, size_t len);
 /** Check every key's type; fills the typed fields. */
 int sb_recipe_check(struct sb_recipe *recipe, struct sb_diags *diags, struct sb_err *err);
 /** The format's validation messages, as warnings. */

@@ -16,7 +16,9 @@ struct sb_diags {
 	size_t n;
 };
 #define SB_DIAGS_INIT { 0 }
-/** Add a remark. Out of memory drops it. */
+/** What a file full of mistakes can add; further remarks are dropped. */
+#define SB_DIAGS_MAX 500u
+/** Add a remark; @diags may be NULL. Out of memory drops it. */
 void sb_diag_add(struct sb_diags *diags, enum sb_diag_level level, unsigned line, unsigned col,
 		const char *fmt, ...) SB_PRINTF(5, 6);
 void sb_diags_done(struct sb_diags *diags);

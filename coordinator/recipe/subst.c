@@ -13,37 +13,38 @@ struct hole {
 	size_t key_len;
 };
 
-/* The text from a '{' to its '}', or false when the line ends first. */
-static bool hole_at(const char *s, struct hole *ret)
+/* The first hole that starts at @s or later; false when there is none. Braces too far from their
+ * '}' are passed over at once, so that a text full of '{' costs linear time. */
+static bool find_hole(const char *s, struct hole *ret)
 {
-	const char *end = s + 1;
-	const char *key = s, *key_end;
+	const char *end = NULL, *key, *key_end;
 
-	if (*s != '{')
-		return false;
-	while (*end && *end != '}' && *end != '\n' && end - s < SB_PLACEHOLDER_MAX_BYTES)
-		end++;
-	if (*end != '}')
-		return false;
-	key_end = end + 1;
-	while (key < key_end && (*key == '{' || *key == '}'))
-		key++;
-	while (key_end > key && (key_end[-1] == '{' || key_end[-1] == '}'))
-		key_end--;
-	*ret = (struct hole){ s, end + 1, key, (size_t)(key_end - key) };
-	return true;
+	for (s = strchr(s, '{'); s; s = strchr(s + 1, '{')) {
+		if (!end || end < s)
+			end = s + strcspn(s, "}\n");
+		if (!*end)
+			return false;
+		if (*end == '\n' || end - s > SB_PLACEHOLDER_MAX_BYTES) {
+			s = *end == '\n' ? end : end - SB_PLACEHOLDER_MAX_BYTES - 1;
+			continue;
+		}
+		key = s;
+		key_end = end + 1;
+		while (key < key_end && (*key == '{' || *key == '}'))
+			key++;
+		while (key_end > key && (key_end[-1] == '{' || key_end[-1] == '}'))
+			key_end--;
+		*ret = (struct hole){ s, end + 1, key, (size_t)(key_end - key) };
+		return true;
+	}
+	return false;
 }
 
 static const struct sb_value *value_of(const struct sb_workload *w, const struct hole *hole)
 {
-	for (size_t i = 0; i < w->n_values; i++) {
-		const struct sb_value *value = &w->values[i];
+	const struct sb_value *value = sb_value_find(w, hole->key, hole->key_len);
 
-		if (value->type != SB_YAML_NULL && strlen(value->key) == hole->key_len &&
-				!memcmp(value->key, hole->key, hole->key_len))
-			return value;
-	}
-	return NULL;
+	return value && value->type != SB_YAML_NULL ? value : NULL;
 }
 
 /* The next hole in @s that has a value; NULL when there is none. */
@@ -52,9 +53,7 @@ static const struct sb_value *next_hole(
 {
 	const struct sb_value *value;
 
-	for (s = strchr(s, '{'); s; s = strchr(s + 1, '{')) {
-		if (!hole_at(s, ret))
-			continue;
+	for (; find_hole(s, ret); s = ret->start + 1) {
 		value = value_of(w, ret);
 		if (value)
 			return value;
@@ -228,8 +227,8 @@ static void warn_unresolved(const struct sb_workload *w, const char *text, struc
 	const struct sb_yaml_node *command = sb_yaml_get(w->recipe->root, "command");
 	struct hole hole;
 
-	for (const char *s = strchr(text, '{'); s; s = strchr(s + 1, '{')) {
-		if (!hole_at(s, &hole) || (s > text && s[-1] == '$') ||
+	for (const char *s = text; find_hole(s, &hole); s = hole.start + 1) {
+		if ((hole.start > text && hole.start[-1] == '$') ||
 				hole.key_len + 2 != (size_t)(hole.end - hole.start) ||
 				!is_name(hole.key, hole.key_len))
 			continue;

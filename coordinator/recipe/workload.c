@@ -214,6 +214,24 @@ static int copy_env(struct sb_workload *w, struct sb_err *err)
 	return 0;
 }
 
+static int compare_values(const void *a, const void *b)
+{
+	return strcmp((*(const struct sb_value *const *)a)->key,
+			(*(const struct sb_value *const *)b)->key);
+}
+
+/* From here on values are only looked up. */
+static int sort_values(struct sb_workload *w, struct sb_err *err)
+{
+	w->sorted = calloc(w->n_values, sizeof(*w->sorted));
+	if (!w->sorted)
+		return sb_err_nomem(err);
+	for (size_t i = 0; i < w->n_values; i++)
+		w->sorted[i] = &w->values[i];
+	qsort(w->sorted, w->n_values, sizeof(*w->sorted), compare_values);
+	return 0;
+}
+
 static int check_model_override(const struct sb_workload *w, struct sb_err *err)
 {
 	const struct sb_value *model = sb_workload_config(w, "model");
@@ -246,6 +264,8 @@ int sb_workload_resolve(const struct sb_recipe *recipe, const struct sb_override
 	if (rc == 0)
 		rc = put_overrides(w, overrides, n_overrides, err);
 	if (rc == 0)
+		rc = sort_values(w, err);
+	if (rc == 0)
 		rc = check_model_override(w, err);
 	if (rc == 0)
 		rc = sb_executor_resolve(w, overrides, n_overrides, cluster_executor,
@@ -269,6 +289,7 @@ void sb_workload_free(struct sb_workload *w)
 		free(w->owned[i]);
 	free(w->owned);
 	free(w->values);
+	free(w->sorted);
 	free(w->image);
 	sb_recipe_free(w->recipe);
 	free(w);

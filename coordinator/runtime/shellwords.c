@@ -15,6 +15,7 @@ struct scan {
 	bool in_word; /* something was seen, perhaps only empty quotes */
 	bool quoted;  /* some part of the word was quoted */
 	bool quoted_before_eq;
+	bool brace; /* the word has an unquoted '{' */
 	bool script;
 	bool ended;      /* a newline ended the command: anything behind it is another one */
 	size_t n_assign; /* leading NAME=value words */
@@ -144,7 +145,7 @@ static int end_word(struct scan *s)
 		s->script = true;
 	rc = s->word.failed ? s->word.failed : sb_words_add(s->words, word);
 	sb_strbuf_reset(&s->word);
-	s->in_word = s->quoted = s->quoted_before_eq = false;
+	s->in_word = s->quoted = s->quoted_before_eq = s->brace = false;
 	return rc;
 }
 
@@ -188,14 +189,6 @@ static bool double_quotes(struct scan *s)
 	return true;
 }
 
-/* "{a,b}" and "{1..3}" are lists to bash; "{x}" is text. */
-static bool is_brace_list(const char *p)
-{
-	size_t n = strcspn(p, " \t\n");
-
-	return memmem(p, n, ",", 1) || memmem(p, n, "..", 2);
-}
-
 /* A character that is none of quotes, blanks, backslash. */
 static int plain(struct scan *s)
 {
@@ -207,7 +200,11 @@ static int plain(struct scan *s)
 		rc = end_word(s);
 		return rc;
 	}
-	if (strchr("$`*?[", c) || (c == '{' && is_brace_list(s->p)))
+	if (strchr("$`*?[", c))
+		s->script = true;
+	/* "{a,b}" and "{1..3}" are lists to bash; "{x}" is text */
+	s->brace = s->brace || c == '{';
+	if (s->brace && (c == ',' || (c == '.' && *s->p == '.')))
 		s->script = true;
 	/* ~ expands at the start of a word and, in assignments, behind '=' and ':' */
 	if (c == '~' && (!s->in_word || strchr("=:", s->word.data[s->word.len - 1])))
@@ -216,47 +213,54 @@ static int plain(struct scan *s)
 	return 0;
 }
 
+static int newline(struct scan *s)
+{
+	int rc;
+
+	s->p++;
+	if (!s->in_word && !s->words->n)
+		return 0; /* nothing began yet */
+	rc = end_word(s);
+	s->ended = true;
+	return rc;
+}
+
+static int backslash(struct scan *s)
+{
+	if (s->p[1] == '\n') {
+		s->p += 2;
+		return 0;
+	}
+	mark_quoted(s);
+	add(s, s->p[1] ? s->p[1] : '\\'); /* at the very end it stands for itself */
+	s->p += s->p[1] ? 2 : 1;
+	return 0;
+}
+
 static int step(struct scan *s, struct sb_err *err)
 {
-	switch (*s->p) {
-	case '\n':
-		s->p++;
-		if (s->in_word || s->words->n) {
-			int rc = end_word(s);
+	char c = *s->p;
 
-			s->ended = true;
-			return rc;
-		}
-		return 0;
+	switch (c) {
+	case '\n':
+		return newline(s);
 	case ' ':
 	case '\t':
 		s->p++;
 		return end_word(s);
 	case '\\':
-		if (s->p[1] == '\n') {
-			s->p += 2;
-			return 0;
-		}
-		mark_quoted(s);
-		add(s, s->p[1] ? s->p[1] : '\\'); /* at the very end it stands for itself */
-		s->p += s->p[1] ? 2 : 1;
-		return 0;
+		return backslash(s);
 	case '\'':
-		return single_quotes(s) ? 0
-					: sb_err_set(err, SB_E_INVALID,
-							  "the command has an unclosed '; expected "
-							  "its end");
 	case '"':
-		return double_quotes(s) ? 0
-					: sb_err_set(err, SB_E_INVALID,
-							  "the command has an unclosed \"; "
-							  "expected its end");
-	case '#':
-		if (!s->in_word) {
-			s->p += strcspn(s->p, "\n");
+		if (c == '"' ? double_quotes(s) : single_quotes(s))
 			return 0;
-		}
-		return plain(s);
+		return sb_err_set(err, SB_E_INVALID,
+				"the command has an unclosed %c; expected its end", c);
+	case '#':
+		if (s->in_word)
+			return plain(s);
+		s->p += strcspn(s->p, "\n");
+		return 0;
 	default:
 		return plain(s);
 	}
@@ -306,53 +310,63 @@ int sb_shell_split(const char *text, struct sb_words *ret, enum sb_shell_kind *r
 	return 0;
 }
 
-/* Where a comment that lasts to the end of @text begins; NULL when it ends otherwise. */
-static char *tail_comment(char *text)
+/* Where the run of comments at the end of @text begins, blanks and continuing backslashes between
+ * them being nothing; NULL when the text ends otherwise. */
+static char *tail_comments(char *text)
 {
+	bool in_comment = false;
+	char *tail = NULL;
 	char quote = '\0';
-	char *comment = NULL;
 
 	for (char *p = text; *p; p++) {
-		if (comment) {
-			if (*p == '\n')
-				comment = NULL;
+		if (in_comment) {
+			in_comment = *p != '\n';
 		} else if (quote) {
 			if (*p == '\\' && quote == '"' && p[1])
 				p++;
 			else if (*p == quote)
 				quote = '\0';
-		} else if (*p == '\\') {
-			p += p[1] != '\0';
-		} else if (*p == '\'' || *p == '"') {
-			quote = *p;
 		} else if (*p == '#' && (p == text || strchr(" \t\n;&|()", p[-1]))) {
-			comment = p;
+			in_comment = true;
+			tail = tail ? tail : p;
+		} else if (*p == '\\' && p[1] && strchr(" \t\n", p[1])) {
+			p++;
+		} else if (!strchr(" \t\n", *p)) {
+			tail = NULL;
+			quote = *p == '\'' || *p == '"' ? *p : '\0';
+			p += *p == '\\' && p[1];
 		}
 	}
-	return comment;
+	return tail;
+}
+
+/* Blanks, and backslashes that would join what follows. */
+static void trim_blanks(char *text)
+{
+	size_t len = strlen(text), slashes;
+
+	for (;;) {
+		while (len && strchr(" \t\r\n", text[len - 1]))
+			len--;
+		for (slashes = 0; slashes < len && text[len - 1 - slashes] == '\\';)
+			slashes++;
+		if (slashes % 2 == 0)
+			break;
+		len--;
+	}
+	text[len] = '\0';
 }
 
 void sb_shell_trim_tail(char *text)
 {
-	size_t len, slashes;
-	char *comment;
+	char *tail;
 
 	for (;;) {
-		len = strlen(text);
-		while (len && strchr(" \t\r\n", text[len - 1]))
-			len--;
-		text[len] = '\0';
-		comment = tail_comment(text);
-		if (comment) {
-			*comment = '\0';
-			continue;
-		}
-		slashes = 0;
-		while (slashes < len && text[len - 1 - slashes] == '\\')
-			slashes++;
-		if (slashes % 2 == 0)
+		trim_blanks(text);
+		tail = tail_comments(text);
+		if (!tail)
 			return;
-		text[len - 1] = '\0';
+		*tail = '\0';
 	}
 }
 

@@ -59,6 +59,7 @@ static const struct {
 	{ "A=~/x a", NULL },
 	{ "a {1,2}", NULL },
 	{ "a {1..3}", NULL },
+	{ "a 1,2..3{x}", "<a><1,2..3{x}>" },
 	{ "a '{1,2}'", "<a><{1,2}>" },
 	{ "exec a", NULL },
 	{ "cd /x", NULL },
@@ -197,6 +198,9 @@ static const struct {
 	{ "# c\na", "# c\na" },
 	{ "a \\# b", "a \\# b" },
 	{ "# only", "" },
+	{ "a \\\n# c \\\n\\\n  # d\n\\ \n# e\n", "a" },
+	{ "a # b\nc # d", "a # b\nc" },
+	{ "a # it's\nb 'x # y'", "a # it's\nb 'x # y'" },
 	{ "", "" },
 };
 
