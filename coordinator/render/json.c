@@ -120,8 +120,13 @@ static json_t *enum_json(const ProtobufCFieldDescriptor *field, int value)
 	const ProtobufCEnumValue *row =
 			protobuf_c_enum_descriptor_get_value(field->descriptor, value);
 
-	/* A newer agent may send values that this build has no name for. */
-	return row ? json_string(row->name) : json_integer(value);
+	const char *bare = row ? strchr(row->name, '_') : NULL;
+
+	/* JOB_READY is "READY": the prefix only keeps C's names apart. A newer agent may send values
+	 * that this build has no name for. */
+	if (!row)
+		return json_integer(value);
+	return json_string(bare ? bare + 1 : row->name);
 }
 
 static json_t *uint64_json(uint64_t value)

@@ -63,7 +63,7 @@ wait_until 10 "somebody listens on spark1's port 8000" \
 run_expect 1 "a port in use" sparkbus run "$recipes/pair.yaml" --no-follow
 like "$err" 'spark1: port 8000 is in use by .*(nc|busybox)' "names node, port and owner"
 is "$(containers spark1)$(containers spark2)" 00 "and nothing was started"
-kill $squatter; wait $squatter 2>/dev/null
+pkill -f "nc -ll -p 8000 -e true"; wait $squatter 2>/dev/null
 
 node_docker spark2 create --name "${job}_node_1" sim:1 /bin/true >/dev/null
 run_expect 1 "a name taken by a foreign container" sparkbus run "$recipes/pair.yaml" --no-follow
