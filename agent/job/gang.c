@@ -304,6 +304,21 @@ static void keep_owed(struct gang *gang)
 				gang, NULL);
 }
 
+/* When one rank dies the others soon die of it, and the leader may hear of a victim first. Now that
+ * every rank has told its end, the first to die by itself is to blame. */
+static void blame_first(struct gang *gang)
+{
+	Sparkbus__JobStatus *st = gang_status(gang);
+	const Sparkbus__RankStatus *first = NULL;
+
+	for (size_t i = 0; i < st->n_ranks; i++)
+		if (st->ranks[i]->died && st->ranks[i]->finished_unix_ms &&
+				(!first || st->ranks[i]->finished_unix_ms < first->finished_unix_ms))
+			first = st->ranks[i];
+	if (first && !gang->job->rec->tombstone)
+		set_strf(&st->reason, "rank %u (%s) died: %s", first->rank, first->node, first->reason);
+}
+
 void gang_member_down(struct gang *gang)
 {
 	bool waiting = false;
@@ -313,11 +328,14 @@ void gang_member_down(struct gang *gang)
 	if (waiting)
 		return;
 	keep_owed(gang);
-	if (gang_status(gang)->state == J(STOPPING))
-		job_event(gang->job, gang->job->rec->tombstone ? SB_JOB_EV_GONE_STOPPED
-							       : SB_JOB_EV_GONE_FAILED, NULL);
-	else
+	if (gang_status(gang)->state != J(STOPPING)) {
 		job_save(gang->job);
+		return;
+	}
+	blame_first(gang);
+	job_event(gang->job,
+			gang->job->rec->tombstone ? SB_JOB_EV_GONE_STOPPED : SB_JOB_EV_GONE_FAILED,
+			NULL);
 }
 
 static void quiet(struct gang *gang)

@@ -52,6 +52,7 @@ struct rank {
 	bool stopping;
 	bool replaced;  /* a container in the way was removed once: do not loop */
 	bool exited;    /* its end was seen; waiting for the rest of its log */
+	bool told;      /* the engine was asked to stop the container: its end is our doing */
 };
 
 struct job {
@@ -123,6 +124,8 @@ void rank_answer_starts(struct rank *rank, const struct sb_err *err);
 void rank_follow_log(struct rank *rank);
 void rank_stop_following(struct rank *rank);
 void rank_keep_last_lines(struct rank *rank);
+/* The container was found ended though nobody stopped it: how and why. */
+void rank_describe_end(struct rank *rank, const struct sb_container_info *info);
 
 /* --- gang.c --- */
 /* Start, or after a restart go on with, the job that this agent leads. */

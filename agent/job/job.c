@@ -453,9 +453,10 @@ int sb_jobs_rank_status(struct sb_jobs *jobs, const Sparkbus__WatchRankRequest *
 		rc = check_launch(job, request->launch_unix_ms, request->generation, err);
 	if (rc < 0)
 		return rc;
-	/* Shown here, decided there: what this node does never depends on it. */
-	if (!job_is_leader(job) && sb_job_active(request->job_state) &&
-			!sb_job_ended(job->rec->status->state))
+	/* Shown here, decided there: what this node does never depends on it. A stop that this node
+	 * knows of is newer than what the leader says. */
+	if (!job_is_leader(job) && sb_job_runs(request->job_state) &&
+			sb_job_runs(job->rec->status->state))
 		job->rec->status->state = request->job_state;
 	*ret = job_own(job);
 	return 0;

@@ -217,12 +217,15 @@ void rank_running(struct rank *rank, const struct sb_container_info *info)
 
 /* --- the end of the main process --- */
 
-static void describe_end(Sparkbus__RankStatus *own, const struct sb_container_info *info)
+void rank_describe_end(struct rank *rank, const struct sb_container_info *info)
 {
+	Sparkbus__RankStatus *own = job_own(rank->job);
+
 	own->has_exit_code_case = SPARKBUS__RANK_STATUS__HAS_EXIT_CODE_EXIT_CODE;
 	own->exit_code = info->exit_code;
 	own->oom_killed = info->oom_killed;
 	own->finished_unix_ms = info->finished_unix_ms;
+	own->died = true;
 	if (!sb_empty(info->error))
 		set_strf(&own->reason, "the engine could not run it: %s", info->error);
 	else if (info->oom_killed)
@@ -252,7 +255,7 @@ static void rank_ended(struct rank *rank, const struct sb_container_info *info)
 		return;
 	rank->exited = true;
 	set_str(&job_own(rank->job)->container_id, info->id);
-	describe_end(job_own(rank->job), info);
+	rank_describe_end(rank, info);
 	if (!rank->log)
 		rank_follow_log(rank); /* the last lines may not have been read yet */
 	sb_timer_once(rank->job->jobs->env.loop, &rank->drain_timer, rank->log ? DRAIN_MS : 0,

@@ -356,6 +356,8 @@ static int begin(struct rank *rank, uint64_t generation, struct sb_err *err)
 	own->gate_open = false;
 	rank->replaced = false;
 	rank->exited = false;
+	rank->told = false;
+	own->died = false;
 	set_str(&own->reason, "");
 	rank_set_state(rank, R(CREATING));
 	if (job->rec->status->state == SPARKBUS__JOB_STATE__JOB_PREPARED)

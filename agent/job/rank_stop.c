@@ -235,6 +235,10 @@ static void note_end(struct rank *rank, const struct sb_container_info *info)
 
 	if (info->state != SB_CONTAINER_EXITED && info->state != SB_CONTAINER_DEAD)
 		return;
+	if (!rank->told && !own->died) {
+		rank_describe_end(rank, info);
+		return;
+	}
 	own->has_exit_code_case = SPARKBUS__RANK_STATUS__HAS_EXIT_CODE_EXIT_CODE;
 	own->exit_code = info->exit_code;
 	own->oom_killed = info->oom_killed;
@@ -259,6 +263,7 @@ static void on_looked(void *ctx, const struct sb_container_info *info, const str
 	set_str(&job_own(rank->job)->container_id, info->id);
 	if (info->state == SB_CONTAINER_RUNNING || info->state == SB_CONTAINER_PAUSED ||
 			info->state == SB_CONTAINER_RESTARTING) {
+		rank->told = true;
 		if (engine(rank)->ops->stop(engine(rank), info->id, rank->grace_s, on_stopped, rank,
 				    &rank->op, &own) < 0)
 			failed(rank, &own, "stopping the container");

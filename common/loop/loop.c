@@ -119,15 +119,15 @@ int sb_timer_once(sd_event *loop, sd_event_source **source, uint64_t delay_ms,
 {
 	/* A century is for ever; more would overflow with the time that passed already. */
 	uint64_t usec = (delay_ms < DELAY_MAX_MS ? delay_ms : DELAY_MAX_MS) * 1000;
+	sd_event_source *fresh = NULL;
 	int rc;
 
-	if (!*source) {
-		/* An accuracy of 1 ms: sd-event's default of 250 ms saves wake-ups that we lack. */
-		rc = sd_event_add_time_relative(loop, source, CLOCK_BOOTTIME, usec, 1000, fn, ctx);
-		return rc < 0 ? sb_err_errno(err, -rc, "add a timer") : 0;
-	}
-	rc = sd_event_source_set_time_relative(*source, usec);
-	if (rc >= 0)
-		rc = sd_event_source_set_enabled(*source, SD_EVENT_ONESHOT);
-	return rc < 0 ? sb_err_errno(err, -rc, "arm a timer") : 0;
+	/* An accuracy of 1 ms: sd-event's default of 250 ms saves wake-ups that we lack. */
+	rc = sd_event_add_time_relative(loop, &fresh, CLOCK_BOOTTIME, usec, 1000, fn, ctx);
+	if (rc < 0)
+		return sb_err_errno(err, -rc, "add a timer");
+	/* A source cannot be given another handler, so the old one goes. */
+	sd_event_source_disable_unref(*source);
+	*source = fresh;
+	return 0;
 }

@@ -49,8 +49,8 @@ int sb_workers_run(struct sb_workers *workers, void (*work)(void *arg), void (*d
 
 /* --- timers: sd-event's, in our units --- */
 
-/** Call @fn once, @delay_ms from now on CLOCK_BOOTTIME. *@source is made, or re-armed when it
- * exists. Unref it (sd_event_source_disable_unref) to cancel. */
+/** Call @fn once, @delay_ms from now on CLOCK_BOOTTIME. A timer that *@source held is cancelled,
+ * also from its own handler. Unref it (sd_event_source_disable_unref) to cancel. */
 int sb_timer_once(sd_event *loop, sd_event_source **source, uint64_t delay_ms,
 		sd_event_time_handler_t fn, void *ctx, struct sb_err *err);
 

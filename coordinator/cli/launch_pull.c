@@ -140,8 +140,7 @@ static int judge(struct pull *p)
 		if (answer->reply || interrupted())
 			continue;
 		cli_fail(p->l->cli, &answer->err);
-		if (status != EXIT_FAILED)
-			status = ask_unknown(answer) ? EXIT_UNKNOWN : EXIT_FAILED;
+		status = EXIT_FAILED; /* also where a node is silent: it is known that nothing runs */
 	}
 	return interrupted() ? EXIT_INTERRUPT : status;
 }

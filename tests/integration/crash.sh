@@ -29,9 +29,10 @@ settled()
 }
 
 # Each waits for the event after which the agent of NODE is killed.
-engine_event() # NODE ACTION: the engine has just done it
+engine_event() # NODE ACTION: the engine has just done it. The stream itself ends with the testbed.
 {
-	node_docker "$1" events --filter label=sparkbus.job --filter "event=$2" --format . | head -c 1 >/dev/null
+	local line
+	read -r line < <(node_docker "$1" events --filter label=sparkbus.job --filter "event=$2" --format .)
 }
 at_created() { engine_event "$1" create; }
 at_started() { engine_event "$1" start; }
@@ -46,7 +47,7 @@ crash() # NODE POINT
 	[ "$point" = created ] || [ "$point" = started ] && sleep 0.3 # the event stream is being opened
 	sparkbus run "$recipe" --no-follow -o env.ENGINESIM_LOAD_MS=1500 >"$scratch/run" 2>&1 &
 	run_pid=$!
-	wait $waiter
+	wait $waiter || true
 	node_agent "$node" kill9
 	node_agent "$node" start
 	wait $run_pid || true # what it saw is not what counts here

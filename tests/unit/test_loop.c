@@ -202,7 +202,7 @@ START_TEST(a_timer_fires_once_each_time_it_is_armed)
 	run_until(&fired, 1);
 	ck_assert_int_ge(sd_event_source_get_enabled(source, &enabled), 0);
 	ck_assert_int_eq(enabled, SD_EVENT_OFF);
-	/* Armed for never and then for now: the later word counts, and the source is the same. */
+	/* Armed for never and then for now: the later word counts. */
 	ck_assert_int_eq(sb_timer_once(loop, &source, 3600000, on_timer, NULL, NULL), 0);
 	ck_assert_int_eq(sb_timer_once(loop, &source, 1, on_timer, NULL, NULL), 0);
 	run_until(&fired, 2);
@@ -210,6 +210,30 @@ START_TEST(a_timer_fires_once_each_time_it_is_armed)
 	ck_assert_int_eq(fired, 2);
 	sd_event_source_disable_unref(source);
 	sd_event_source_disable_unref(far);
+}
+END_TEST
+
+static int other_fired;
+static int on_other_timer(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	sd_event_source **own = ctx;
+
+	/* Re-arming from the timer's own handler, for another one. */
+	if (other_fired++ == 0)
+		ck_assert_int_eq(sb_timer_once(loop, own, 0, on_timer, NULL, NULL), 0);
+	return 0;
+}
+
+START_TEST(a_timer_that_is_armed_again_has_its_new_handler)
+{
+	sd_event_source *source = NULL;
+
+	fired = other_fired = 0;
+	ck_assert_int_eq(sb_timer_once(loop, &source, 3600000, on_timer, NULL, NULL), 0);
+	ck_assert_int_eq(sb_timer_once(loop, &source, 0, on_other_timer, &source, NULL), 0);
+	run_until(&fired, 1);
+	ck_assert_int_eq(other_fired, 1);
+	sd_event_source_disable_unref(source);
 }
 END_TEST
 
@@ -227,6 +251,7 @@ int main(void)
 	tcase_add_test(tc, work_is_done_elsewhere_and_reported_here);
 	tcase_add_test(tc, a_full_queue_says_busy_and_freeing_drops_it);
 	tcase_add_test(tc, a_timer_fires_once_each_time_it_is_armed);
+	tcase_add_test(tc, a_timer_that_is_armed_again_has_its_new_handler);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
