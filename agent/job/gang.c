@@ -219,21 +219,29 @@ static void keep_status(struct gang *gang, struct member *m, const Sparkbus__Ran
 	job_changed(gang->job);
 }
 
+/* An operator reached that rank and not us. Its end may have made other ranks die before this was
+ * heard: even so the job was stopped, it did not fail. */
+static void stopped_there(struct gang *gang, struct member *m)
+{
+	char why[160];
+
+	snprintf(why, sizeof(why), "rank %u was stopped on %s by an operator", m->spec->rank,
+			m->spec->node);
+	set_str(&gang_status(gang)->reason, why);
+	gang_stop(gang, true, why);
+}
+
 void gang_news(struct gang *gang, struct member *m, const Sparkbus__RankStatus *status)
 {
 	m->version = status->version;
 	m->running = status->state == R(RUNNING);
 	m->gate_open = status->gate_open;
 	keep_status(gang, m, status);
+	if (status->stopped_by_operator && !gang->job->rec->tombstone)
+		stopped_there(gang, m);
 	if (stopping(gang))
 		return;
-	if (status->stopped_by_operator) {
-		char why[160];
-
-		snprintf(why, sizeof(why), "rank %u was stopped on %s by an operator", m->spec->rank,
-				m->spec->node);
-		gang_stop(gang, true, why);
-	} else if (status->state == R(EXITED) || status->state == R(GONE)) {
+	if (status->state == R(EXITED) || status->state == R(GONE)) {
 		fail(gang, "rank %u (%s) died: %s", m->spec->rank, m->spec->node, status->reason);
 	} else if (gang_status(gang)->state == J(STARTING)) {
 		check_stage(gang);

@@ -187,6 +187,9 @@ static int on_gate(sd_event_source *source, uint64_t usec, void *ctx)
 	if (sb_node_port_busy((uint16_t)job_spec(rank->job)->gate_port, &busy, who, sizeof(who),
 			    NULL) == 0 && busy) {
 		own->gate_open = true;
+		/* On disk before the next stage hears of it: an engine may close the port once its ranks
+		 * have met, and after a crash nobody would see it open again. */
+		job_save(rank->job);
 		publish(rank);
 		return 0;
 	}
