@@ -223,13 +223,19 @@ struct raw {
 static struct raw raw_open(uint16_t port, const char *who)
 {
 	struct sb_tls_creds creds = creds_of(who, "nodeca", NULL);
+	char url[SB_WIRE_URL_MAX];
+	nng_tls_config *config;
 	struct raw raw;
 
-	ck_assert_int_eq(sb_wire_req_open(&creds, "node1", "127.0.0.1", port, &raw.socket,
-					 &raw.dialer, NULL),
-			0);
+	ck_assert_int_eq(sb_wire_url("tls+tcp", "127.0.0.1", port, url, NULL), 0);
+	ck_assert_int_eq(sb_wire_tls_config(&creds, "node1", &config, NULL), 0);
+	ck_assert_int_eq(nng_req0_open(&raw.socket), 0);
+	nng_socket_set_ms(raw.socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+	ck_assert_int_eq(nng_dialer_create(&raw.dialer, raw.socket, url), 0);
+	ck_assert_int_eq(nng_dialer_set_ptr(raw.dialer, NNG_OPT_TLS_CONFIG, config), 0);
 	ck_assert_int_eq(nng_dialer_start(raw.dialer, 0), 0);
 	nng_socket_set_ms(raw.socket, NNG_OPT_RECVTIMEO, 20000);
+	nng_tls_config_free(config);
 	return raw;
 }
 
