@@ -17,11 +17,7 @@
 #define SB_BUS_HANDSHAKES_MAX 64    /* of these not yet authenticated; the oldest gives way */
 #define SB_BUS_HANDSHAKE_MS   10000 /* from accept to an authenticated connection */
 
-enum sb_bus_door {
-			SB_BUS_CONTROL,
-			SB_BUS_PEER,
-			SB_BUS_DOOR_COUNT_
-		};
+enum sb_bus_door { SB_BUS_CONTROL, SB_BUS_PEER, SB_BUS_DOOR_COUNT_ };
 
 struct sb_bus;
 struct sb_bus_call; /* one request that waits for its answer */

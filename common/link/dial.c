@@ -357,8 +357,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *ctx)
 				dial->node, call->deadline_ms);
 		sb_err_hint(&err, rc, "look at the node's state before you repeat it");
 	} else if (dial->reason.code) {
-		err = dial->reason;
-		sb_err_wrap(&err, -(int)err.code, "no connection within %u ms", call->deadline_ms);
+		err = dial->reason; /* nothing was sent, and this is why */
 	} else {
 		rc = sb_err_set(&err, SB_E_UNAVAILABLE,
 				"node %s: no connection to %s within %u ms; nothing was asked of "

@@ -550,6 +550,32 @@ START_TEST(an_answer_after_the_deadline_is_kept_for_who_asks_again)
 }
 END_TEST
 
+/* The agent's own TIMEOUT leaves when the caller stops waiting, so that answers arrive at, before
+ * and after the end of their calls, and connections are closed under them. */
+START_TEST(answers_at_the_deadline_wedge_nothing)
+{
+	struct sb_tls_creds creds = creds_of("alice", "nodeca", "node.crl");
+
+	for (int i = 0; i < 60; i++) {
+		struct sb_client *other;
+
+		ck_assert_int_eq(sb_client_new(&creds, "alice", &other, NULL), 0);
+		ck_assert_int_eq(ping_with(other, &target, 20000, NULL), 0);
+		{
+			struct sb_client *mine = client;
+
+			client = other;
+			ck_assert_int_eq(stop_job("slow", NULL, 5, NULL, NULL), -SB_E_TIMEOUT);
+			client = mine;
+		}
+		sb_client_free(other);
+	}
+	assert_ping();
+	agent_do(&agent, answer_parked);
+	assert_ping();
+}
+END_TEST
+
 struct asker {
 	pthread_t thread;
 	struct raw raw;
@@ -1242,6 +1268,7 @@ int main(void)
 	tcase_add_test(tc, answers_of_every_size_arrive_whole);
 	tcase_add_test(tc, a_repeated_id_gets_the_same_answer_and_runs_once);
 	tcase_add_test(tc, an_answer_after_the_deadline_is_kept_for_who_asks_again);
+	tcase_add_test(tc, answers_at_the_deadline_wedge_nothing);
 	tcase_add_test(tc, a_repeated_id_joins_the_call_in_progress);
 	tcase_add_test(tc, long_polls_up_to_the_cap_delay_nothing_and_the_rest_is_busy);
 	tcase_add_test(tc, a_silent_node_hides_nobody);
