@@ -28,7 +28,7 @@ static void accept_done(struct sb_mail *mail)
 	/* Credentials that changed while the accept waited are not these; the caller dials again.
 	 */
 	if (!rv && listener->generation != door->generation)
-		conns_close_before(door, door->generation);
+		conns_close_others(door, door->generation);
 	/* Descriptors or memory ran out: without the pause this would spin. If even the timer
 	 * cannot be had, spinning is better than never to accept again. */
 	if (rv && rv != NNG_ECANCELED &&
@@ -147,7 +147,7 @@ static void door_close(struct door *door)
 	door->port = 0;
 	free(door->address);
 	door->address = NULL;
-	conns_free(door);
+	conns_close_all(door);
 }
 
 /* The settings of a listener can be replaced while it listens: they count from the next accept on.
@@ -165,7 +165,7 @@ static int door_reload(struct door *door, nng_tls_config *config, struct sb_err 
 	for (unsigned i = 0; i < door->n_listeners; i++)
 		if (door->listeners[i].pending)
 			nng_aio_cancel(door->listeners[i].aio);
-	conns_close_before(door, door->generation);
+	conns_close_others(door, door->generation);
 	return 0;
 }
 
@@ -244,6 +244,10 @@ int sb_bus_new(sd_event *loop, struct sb_mailbox *box, sb_bus_request_fn fn, voi
 
 	if (!bus)
 		return sb_err_nomem(err);
+	if (sb_links_new(box, &bus->links, err) < 0) {
+		free(bus);
+		return -SB_E_NOMEM;
+	}
 	bus->loop = loop;
 	bus->box = box;
 	bus->fn = fn;
@@ -262,6 +266,7 @@ void sb_bus_free(struct sb_bus *bus)
 		return;
 	for (int i = 0; i < SB_BUS_DOOR_COUNT_; i++)
 		door_close(&bus->doors[i]);
+	sb_links_free(bus->links);
 	sd_event_source_disable_unref(bus->tick);
 	free(bus);
 }

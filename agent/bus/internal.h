@@ -5,6 +5,7 @@
 #include <nng/nng.h>
 
 #include "sb_bus.h"
+#include "sb_link.h"
 #include "sb_wire_nng.h"
 
 struct conn;
@@ -30,14 +31,15 @@ struct door {
 	char *address;
 	uint16_t asked_port, port;
 	unsigned generation;       /* counts credentials; connections of older ones are closed */
-	struct conn *conns;        /* those that are closed and not yet freed too */
+	struct conn *conns;        /* open ones */
 	struct sb_bus_call *calls; /* those that wait for their answer, newest first */
-	unsigned n_conns, n_handshakes, n_calls; /* open connections; without those closed */
+	unsigned n_conns, n_handshakes, n_calls;
 };
 
 struct sb_bus {
 	sd_event *loop;
 	struct sb_mailbox *box;
+	struct sb_links *links;
 	sb_bus_request_fn fn;
 	void *ctx;
 	struct door doors[SB_BUS_DOOR_COUNT_];
@@ -47,12 +49,11 @@ struct sb_bus {
 
 /** Take over @stream, just accepted; it is closed when that fails. */
 void conn_new(struct door *door, nng_stream *stream, unsigned generation);
-/** Close every connection of @door made with credentials before @generation. */
-void conns_close_before(struct door *door, unsigned generation);
-/** Close what broke a deadline; once in a while also what broke without a word. */
+/** Close every connection of @door that was not made with the credentials of @generation. */
+void conns_close_others(struct door *door, unsigned generation);
+/** Close what does not finish its handshake; with @probe also what stalls or is broken. */
 void conns_sweep(struct door *door, uint64_t now_ms, bool probe);
-/** Close and free all at once. The loop does not run any more. */
-void conns_free(struct door *door);
+void conns_close_all(struct door *door);
 /** Make sure that conns_sweep() is called while there is a connection. */
 void bus_arm_tick(struct sb_bus *bus);
 

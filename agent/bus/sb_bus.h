@@ -1,7 +1,7 @@
 /* sb_bus.h - the agent's two listeners: bytes in, bytes out, nothing of what they mean.
  *
  * One listener for operators (control) and one for agents (peer), each with its own authority. They
- * speak nng's REP over nng's TLS streams (conn.c says why not by nng's own REP socket). nng's
+ * speak nng's REP over nng's TLS streams (link.c says why not by nng's own REP socket). nng's
  * threads put what they receive into the mailbox; the loop thread answers. A request holds nothing
  * but memory until it is answered, so that any number of waiting long polls (up to
  * SB_BUS_CALLS_MAX) never delays a command. */
@@ -16,9 +16,6 @@
 #define SB_BUS_CONNS_MAX      512   /* connections per listener; the longest idle one gives way */
 #define SB_BUS_HANDSHAKES_MAX 64    /* of these not yet authenticated; the oldest gives way */
 #define SB_BUS_HANDSHAKE_MS   10000 /* from accept to an authenticated connection */
-#define SB_BUS_STALL_MS       30000 /* longest pause inside a message, either way */
-#define SB_BUS_OUT_MAX_BYTES  ((size_t)64 << 20) /* answers a caller has not read, per connection  \
-						  */
 
 enum sb_bus_door { SB_BUS_CONTROL, SB_BUS_PEER, SB_BUS_DOOR_COUNT_ };
 

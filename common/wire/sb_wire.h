@@ -28,6 +28,15 @@ int sb_wire_pack(const ProtobufCMessage *msg, uint8_t **ret_data, size_t *ret_le
 int sb_wire_unpack(const ProtobufCMessageDescriptor *desc, const void *data, size_t len,
 		ProtobufCMessage **ret_msg, struct sb_err *err);
 
+/** Pack @request with our protocol version and @deadline_ms, and with a new id when it has none.
+ * @request is left as it was; @id gets the id that was packed. */
+int sb_wire_pack_request(const sb_request *request, unsigned deadline_ms, uint8_t **ret_data,
+		size_t *ret_len, uint8_t id[SB_WIRE_ID_BYTES], struct sb_err *err);
+/** Unpack the answer to @id. An Error answer is an error here (sb_wire_err_in()).
+ * -SB_E_PROTOCOL when it is no Response or answers another id. */
+int sb_wire_unpack_response(const void *data, size_t len, const uint8_t id[SB_WIRE_ID_BYTES],
+		sb_response **ret, struct sb_err *err);
+
 /** Deep copy through pack and unpack. */
 int sb_wire_dup(const ProtobufCMessage *msg, ProtobufCMessage **ret_msg, struct sb_err *err);
 

@@ -161,3 +161,44 @@ void sb_wire_freep_(ProtobufCMessage **msg)
 	if (*msg)
 		protobuf_c_message_free_unpacked(*msg, NULL);
 }
+
+int sb_wire_pack_request(const sb_request *request, unsigned deadline_ms, uint8_t **ret_data,
+		size_t *ret_len, uint8_t id[SB_WIRE_ID_BYTES], struct sb_err *err)
+{
+	sb_request copy = *request; /* the members stay the caller's */
+	int rc;
+
+	if (!copy.id.len) {
+		rc = sb_wire_new_id(id, err);
+		if (rc < 0)
+			return rc;
+	} else if (copy.id.len == SB_WIRE_ID_BYTES) {
+		memcpy(id, copy.id.data, SB_WIRE_ID_BYTES);
+	} else {
+		return sb_err_set(err, SB_E_INVALID, "a request's id has %d bytes, not %zu",
+				SB_WIRE_ID_BYTES, copy.id.len);
+	}
+	copy.id = (ProtobufCBinaryData){ SB_WIRE_ID_BYTES, id };
+	copy.protocol = SB_PROTOCOL;
+	copy.deadline_ms = deadline_ms;
+	return sb_wire_pack(&copy.base, ret_data, ret_len, err);
+}
+
+int sb_wire_unpack_response(const void *data, size_t len, const uint8_t id[SB_WIRE_ID_BYTES],
+		sb_response **ret, struct sb_err *err)
+{
+	SB_CLEANUP(sb_wire_freep) sb_response *response = NULL;
+	ProtobufCMessage *message = NULL;
+	int rc;
+
+	rc = sb_wire_unpack(&sparkbus__response__descriptor, data, len, &message, err);
+	if (rc < 0)
+		return rc;
+	response = (sb_response *)message;
+	if (response->result_case == SPARKBUS__RESPONSE__RESULT_ERROR)
+		return sb_wire_err_in(response->error, err);
+	if (response->id.len != SB_WIRE_ID_BYTES || memcmp(response->id.data, id, SB_WIRE_ID_BYTES))
+		return sb_err_set(err, SB_E_PROTOCOL, "the answer is to another request");
+	*ret = sb_steal(response);
+	return 0;
+}

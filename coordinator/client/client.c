@@ -1,33 +1,64 @@
 /* client.c - ask nodes, all at once, and never wait longer than was said.
  *
- * The caller's thread does everything but dialling: it starts what can be started, sleeps on two
- * descriptors (something ended; somebody interrupts), and at the end takes back whatever did not
- * come. nng's threads and the dialling ones only set a flag and wake it. */
+ * A client has an event loop of its own, which runs in the caller's thread while it waits. The
+ * connections do the rest (sb_dial.h). A refused handshake is diagnosed by a worker thread,
+ * because that blocks; there is no thread of ours otherwise. */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
-#include "internal.h"
+#include "sb_client.h"
+#include "sb_dial.h"
+#include "sb_wire_nng.h"
+
+#define DIAGNOSE_MIN_MS 1000
+#define DIAGNOSERS      32
+
+struct conn {
+	struct conn *next;
+	char *name, *address;
+	uint16_t port;
+	struct sb_dial *dial;
+};
+
+struct sb_client {
+	char *cert_pem, *key_pem, *ca_pem, *crl_pem;
+	struct sb_tls_creds creds;
+	char *operator_name;
+	sd_event *loop;
+	struct sb_mailbox *box;
+	struct sb_links *links;
+	struct sb_workers *workers;
+	struct conn *conns;
+	int interrupt_fd; /* eventfd: sb_client_interrupt() */
+	sd_event_source *interrupt_source;
+	bool interrupted;
+	size_t left;                 /* jobs of this fan that have no answer */
+	struct diagnosis *diagnoses; /* that run, or wait to be delivered */
+};
 
 /* From a request that is to be sent until its answer, or the reason why there is none. */
 struct job {
 	struct sb_client *client;
-	struct link *link;
-	nng_msg *msg; /* until it is sent */
-	uint8_t id[SB_WIRE_ID_BYTES];
-	unsigned deadline_ms;
+	struct conn *conn;
+	struct sb_dial_call *call;   /* while it waits for its answer */
+	struct diagnosis *diagnosis; /* while it waits for that */
+	bool done;
 	uint64_t until_ms; /* CLOCK_BOOTTIME */
-	nng_ctx ctx;
-	nng_aio *aio;
-	bool has_ctx;
-	bool started; /* handed to nng, which sets ended */
-	bool done;    /* @answer is filled */
-	atomic_bool sent;
-	atomic_bool ended;
-	int rv; /* nng's result, once ended */
 	uint64_t start_us;
 	struct sb_answer *answer;
+};
+
+/* Its own copies, because the fan may be over before it is. */
+struct diagnosis {
+	struct diagnosis *next, *prev;
+	struct job *job; /* NULL once nobody wants to know */
+	struct sb_client *client;
+	char *name, *address;
+	uint16_t port;
+	unsigned timeout_ms;
+	struct sb_err err;
 };
 
 static uint64_t now_us(void)
@@ -38,319 +69,179 @@ static uint64_t now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* --- one request --- */
-
-/* On a thread of nng: sent, so wait for the answer; or at the end. */
-static void on_aio(void *arg)
-{
-	struct job *job = arg;
-	int rv = nng_aio_result(job->aio);
-
-	if (!rv && !atomic_load(&job->sent)) {
-		atomic_store(&job->sent, true);
-		nng_ctx_recv(job->ctx, job->aio);
-		return;
-	}
-	job->rv = rv;
-	atomic_store(&job->ended, true);
-	client_wake(job->client);
-}
-
-static void job_release(struct job *job)
-{
-	if (job->aio) {
-		nng_msg *left;
-
-		nng_aio_stop(job->aio);
-		/* What was not sent, or came when nobody waited any more. */
-		left = nng_aio_get_msg(job->aio);
-		if (left)
-			nng_msg_free(left);
-		nng_aio_free(job->aio);
-		job->aio = NULL;
-	}
-	if (job->has_ctx)
-		nng_ctx_close(job->ctx);
-	job->has_ctx = false;
-	if (job->msg)
-		nng_msg_free(job->msg);
-	job->msg = NULL;
-}
-
 static void job_done(struct job *job)
 {
-	job_release(job);
 	job->answer->took_us = now_us() - job->start_us;
 	job->done = true;
+	job->client->left--;
 }
 
-static void job_fail(struct job *job, const struct sb_err *err)
+/* --- why a handshake was refused --- */
+
+static void diagnosis_free(struct diagnosis *d)
 {
-	job->answer->err = *err;
+	if (d->prev)
+		d->prev->next = d->next;
+	else
+		d->client->diagnoses = d->next;
+	if (d->next)
+		d->next->prev = d->prev;
+	free(d->name);
+	free(d->address);
+	free(d);
+}
+
+/* On a worker's thread. The client outlives it: sb_workers_free() waits. */
+static void diagnose(void *arg)
+{
+	struct diagnosis *d = arg;
+	int rc;
+
+	rc = sb_tls_diagnose(
+			d->address, d->port, &d->client->creds, d->name, d->timeout_ms, &d->err);
+	sb_err_wrap(&d->err, rc, "node %s", d->name);
+}
+
+static void diagnosed(void *arg)
+{
+	struct diagnosis *d = arg;
+	struct job *job = d->job;
+
+	if (job) {
+		job->answer->err = d->err;
+		job->diagnosis = NULL;
+		job_done(job);
+	}
+	diagnosis_free(d);
+}
+
+/* Return: whether a diagnosis is on its way; without one the caller says what it knows. */
+static bool diagnosis_start(struct job *job)
+{
+	struct diagnosis *d = calloc(1, sizeof(*d));
+	uint64_t now_ms = sb_now_boot_ms();
+
+	if (!d)
+		return false;
+	*d = (struct diagnosis){ .job = job,
+		.client = job->client,
+		.port = job->conn->port,
+		.timeout_ms = DIAGNOSE_MIN_MS,
+		.next = job->client->diagnoses };
+	if (d->next)
+		d->next->prev = d;
+	job->client->diagnoses = d;
+	if (job->until_ms > now_ms + DIAGNOSE_MIN_MS)
+		d->timeout_ms = (unsigned)(job->until_ms - now_ms);
+	d->name = strdup(job->conn->name);
+	d->address = strdup(job->conn->address);
+	if (!d->name || !d->address ||
+			sb_workers_run(job->client->workers, diagnose, diagnosed, d, NULL) < 0) {
+		diagnosis_free(d);
+		return false;
+	}
+	job->diagnosis = d;
+	return true;
+}
+
+/* --- asking --- */
+
+static void on_answer(void *ctx, sb_response *reply, const struct sb_err *err)
+{
+	struct job *job = ctx;
+
+	job->call = NULL;
+	if (err) {
+		job->answer->err = *err;
+		if (sb_dial_refused(job->conn->dial) && diagnosis_start(job))
+			return;
+	}
+	job->answer->reply = reply;
 	job_done(job);
 }
 
-static void job_start(struct job *job)
+static void conn_free(struct conn *conn)
 {
-	struct sb_err err;
-	int rv;
-
-	rv = nng_ctx_open(&job->ctx, job->link->socket);
-	job->has_ctx = !rv;
-	if (!rv)
-		rv = nng_aio_alloc(&job->aio, on_aio, job);
-	if (rv) {
-		sb_wire_err_nng(&err, rv, "node %s: send", job->link->name);
-		job_fail(job, &err);
-		return;
-	}
-	job->started = true;
-	nng_aio_set_timeout(
-			job->aio, NNG_DURATION_INFINITE); /* the deadline is kept by wait_all() */
-	nng_aio_set_msg(job->aio, sb_steal(job->msg));
-	nng_ctx_send(job->ctx, job->aio);
+	sb_dial_free(conn->dial);
+	free(conn->name);
+	free(conn->address);
+	free(conn);
 }
 
-/* nng said that there will be no answer. */
-static void job_lost(struct job *job)
+static int conn_get(struct sb_client *client, const struct sb_target *target, struct conn **ret,
+		struct sb_err *err)
 {
-	const char *name = job->link->name;
-	struct sb_err err;
+	struct sb_dial_to to = { target->name, target->address, target->port, false };
+	struct conn *conn;
 	int rc;
 
-	job->link->suspect = true; /* nng may not have noticed yet that it is down */
-	if (atomic_load(&job->sent)) {
-		rc = sb_err_set(&err, SB_E_UNAVAILABLE,
-				"node %s: the connection was lost before the answer (%s); whether "
-				"it "
-				"was done is unknown",
-				name, nng_strerror(job->rv));
-		sb_err_hint(&err, rc, "see systemctl status sparkbusd on %s, then ask again", name);
-	} else {
-		sb_wire_err_nng(&err, job->rv, "node %s: send", name);
+	for (conn = client->conns; conn; conn = conn->next) {
+		if (conn->port != target->port || strcmp(conn->name, target->name) ||
+				strcmp(conn->address, target->address))
+			continue;
+		*ret = conn;
+		return 0;
 	}
-	job_fail(job, &err);
+	conn = calloc(1, sizeof(*conn));
+	if (!conn)
+		return sb_err_nomem(err);
+	conn->port = target->port;
+	conn->name = strdup(target->name);
+	conn->address = strdup(target->address);
+	rc = conn->name && conn->address ? 0 : sb_err_nomem(err);
+	if (!rc)
+		rc = sb_dial_new(client->loop, client->box, client->links, &client->creds, &to,
+				&conn->dial, err);
+	if (rc < 0) {
+		conn_free(conn);
+		return rc;
+	}
+	conn->next = client->conns;
+	client->conns = conn;
+	*ret = conn;
+	return 0;
 }
 
-static void job_collect(struct job *job)
+static void job_start(struct job *job, const struct sb_target *target, const sb_request *request,
+		unsigned deadline_ms)
 {
-	nng_msg *msg;
-	struct sb_err err;
+	struct sb_client *client = job->client;
+	sb_request copy = *request; /* the members stay the caller's */
 	int rc;
 
-	if (job->rv) {
-		job_lost(job);
-		return;
-	}
-	msg = nng_aio_get_msg(job->aio);
-	nng_aio_set_msg(job->aio, NULL);
-	rc = sb_wire_response_msg(msg, job->id, &job->answer->reply, &err);
-	if (rc == 0) {
-		job_done(job);
-		return;
-	}
-	/* An agent's Error names its node already. */
-	if (strncmp(err.text, "node ", 5))
-		sb_err_wrap(&err, rc, "node %s", job->link->name);
-	job_fail(job, &err);
-}
-
-static bool job_stranded(const struct job *job)
-{
-	return job->started && !job->done && !atomic_load(&job->sent) &&
-			!atomic_load(&job->ended) && !atomic_load(&job->link->pipes);
-}
-
-/* Take a request back from nng, to be started again. */
-static void job_take_back(struct job *job)
-{
-	nng_aio_stop(job->aio);
-	if (atomic_load(&job->sent)) {
-		job->rv = NNG_ECONNRESET;
-		job_lost(job);
-		return;
-	}
-	job->msg = nng_aio_get_msg(job->aio);
-	nng_aio_set_msg(job->aio, NULL);
-	nng_aio_free(job->aio);
-	job->aio = NULL;
-	nng_ctx_close(job->ctx);
-	job->has_ctx = job->started = false;
-	atomic_store(&job->ended, false);
-}
-
-/* A connection went before requests were sent by it. nng would dial again and again in silence
- * until the deadline; we dial once and hear why it fails. */
-static void redial(struct link *link, struct job *jobs, size_t n)
-{
-	uint64_t until_ms = 0;
-	struct sb_err err;
-
-	for (size_t i = 0; i < n; i++) {
-		if (jobs[i].link != link || !job_stranded(&jobs[i]))
-			continue;
-		until_ms = jobs[i].until_ms;
-		job_take_back(&jobs[i]);
-	}
-	if (link_dial_start(link, until_ms, &err) == 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		if (jobs[i].link == link && !jobs[i].done && !jobs[i].started)
-			job_fail(&jobs[i], &err);
-}
-
-static void job_late(struct job *job, bool interrupted)
-{
-	const char *name = job->link->name;
-	bool sent = job->started && atomic_load(&job->sent);
-	struct sb_err err;
-	int rc;
-
-	if (interrupted)
-		rc = sb_err_set(&err, SB_E_CANCELLED, "node %s: interrupted%s", name,
-				sent ? "; whether it was done is unknown" : " before it was asked");
-	else if (sent)
-		rc = sb_err_set(&err, SB_E_TIMEOUT,
-				"node %s: no answer within %u ms; whether it was done is unknown",
-				name, job->deadline_ms);
-	else
-		rc = sb_err_set(&err, SB_E_UNAVAILABLE,
-				"node %s: no connection to %s port %u within %u ms; nothing was "
-				"asked "
-				"of it",
-				name, job->link->address, job->link->port, job->deadline_ms);
-	if (!interrupted && sent)
-		sb_err_hint(&err, rc, "look at the node's state before you repeat it");
-	else if (!interrupted)
-		sb_err_hint(&err, rc, "is %s switched on, and does a firewall stop port %u?", name,
-				job->link->port);
-	job_fail(job, &err);
-}
-
-/* --- many at once --- */
-
-static void wait_for_news(struct sb_client *client, uint64_t until_ms, bool *interrupted)
-{
-	struct pollfd fds[] = {
-		{ .fd = client->done_fd, .events = POLLIN },
-		{ .fd = client->interrupt_fd, .events = POLLIN },
-	};
-	uint64_t now_ms = sb_now_boot_ms();
-	eventfd_t count;
-
-	if (until_ms <= now_ms)
-		return;
-	if (poll(fds, sb_countof(fds), (int)(until_ms - now_ms)) <= 0)
-		return; /* time is up, or a signal: the caller looks again */
-	if (fds[0].revents)
-		eventfd_read(client->done_fd, &count);
-	if (fds[1].revents && !eventfd_read(client->interrupt_fd, &count))
-		*interrupted = true;
-}
-
-/* Take what came to its end since the last look. Return: how many are still waited for. */
-static size_t look(struct job *jobs, size_t n)
-{
-	struct sb_err err;
-	size_t left = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		struct job *job = &jobs[i];
-		struct link *link = job->link;
-
-		if (job->done)
-			continue;
-		if (link->dialing && atomic_load(&link->dial_done) &&
-				link_dial_end(link, &err) < 0) {
-			/* All that wait for this connection. */
-			for (size_t k = 0; k < n; k++)
-				if (jobs[k].link == link && !jobs[k].done)
-					job_fail(&jobs[k], &err);
-			continue;
-		}
-		if (job_stranded(job))
-			redial(link, jobs, n);
-		else if (!job->started && !link->dialing)
-			job_start(job);
-		if (!job->done && job->started && atomic_load(&job->ended))
-			job_collect(job);
-		left += !job->done;
-	}
-	return left;
-}
-
-/* The time is up or somebody interrupted: take back what did not come. A dial that was refused
- * and is being diagnosed may end its sentence; the diagnosis keeps its own time. */
-static void give_up(struct job *jobs, size_t n, bool interrupted)
-{
-	struct sb_err err;
-
-	for (size_t i = 0; i < n; i++)
-		if (!jobs[i].done && jobs[i].link->dialing)
-			link_dial_give_up(jobs[i].link);
-	for (size_t i = 0; i < n; i++) {
-		struct job *job = &jobs[i];
-		struct link *link = job->link;
-
-		if (job->done)
-			continue;
-		if (link->dialing && link_dial_end(link, &err) < 0 && link->refused) {
-			for (size_t k = i; k < n; k++)
-				if (jobs[k].link == link && !jobs[k].done)
-					job_fail(&jobs[k], &err);
-			continue;
-		}
-		job_late(job, interrupted);
-		/* A connection that did not answer in time may be a dead one. */
-		link->suspect = true;
-	}
-}
-
-static void close_suspects(struct job *jobs, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (jobs[i].link && jobs[i].link->suspect) {
-			link_close(jobs[i].link);
-			jobs[i].link->suspect = false;
-		}
-	}
-}
-
-static void wait_all(struct sb_client *client, struct job *jobs, size_t n, unsigned deadline_ms)
-{
-	uint64_t until_ms = sb_now_boot_ms() + deadline_ms;
-	bool interrupted = false;
-
-	while (look(jobs, n)) {
-		wait_for_news(client, until_ms, &interrupted);
-		if (!interrupted && sb_now_boot_ms() < until_ms)
-			continue;
-		if (look(jobs, n))
-			give_up(jobs, n, interrupted);
-		return;
-	}
-}
-
-static void job_prepare(struct sb_client *client, struct job *job, const struct sb_target *target,
-		sb_request *request)
-{
-	char *operator_name = request->operator_;
-	struct sb_err err;
-	int rc;
-
-	rc = link_get(client, target, &job->link, &err);
-	if (!rc) {
-		if (sb_empty(operator_name))
-			request->operator_ = client->operator_name;
-		rc = sb_wire_request_msg(request, job->deadline_ms, &job->msg, job->id, &err);
-		request->operator_ = operator_name;
-		if (rc < 0)
-			sb_err_wrap(&err, rc, "node %s", target->name);
-	}
-	if (!rc && !link_up(job->link) && !job->link->dialing)
-		rc = link_dial_start(job->link, job->until_ms, &err);
+	if (sb_empty(copy.operator_))
+		copy.operator_ = client->operator_name;
+	rc = conn_get(client, target, &job->conn, &job->answer->err);
+	if (!rc)
+		rc = sb_dial_call(job->conn->dial, &copy, deadline_ms, on_answer, job, &job->call,
+				&job->answer->err);
 	if (rc < 0)
-		job_fail(job, &err);
+		job_done(job);
+}
+
+static void job_interrupt(struct job *job)
+{
+	const char *name = job->conn->name;
+	bool sent = job->call && sb_dial_call_sent(job->call);
+
+	sb_err_set(&job->answer->err, SB_E_CANCELLED, "node %s: interrupted%s", name,
+			sent ? "; whether it was done is unknown" : " before it was asked");
+	sb_dial_cancel(sb_steal(job->call));
+	if (job->diagnosis)
+		job->diagnosis->job = NULL;
+	job_done(job);
+}
+
+static void wait_all(struct sb_client *client, struct job *jobs, size_t n)
+{
+	while (client->left && !client->interrupted)
+		if (sd_event_run(client->loop, UINT64_MAX) < 0)
+			break; /* the loop itself is broken; nothing will come any more */
+	if (client->left)
+		client->interrupted = false;
+	for (size_t i = 0; i < n; i++)
+		if (!jobs[i].done)
+			job_interrupt(&jobs[i]);
 }
 
 size_t sb_client_fan(struct sb_client *client, const struct sb_target *targets,
@@ -359,27 +250,25 @@ size_t sb_client_fan(struct sb_client *client, const struct sb_target *targets,
 	SB_CLEANUP(sb_freep) struct job *jobs = calloc(n ? n : 1, sizeof(*jobs));
 	size_t failed = 0;
 
-	if (!deadline_ms)
-		deadline_ms = 1;
-	if (deadline_ms > SB_WIRE_DEADLINE_MAX_MS)
-		deadline_ms = SB_WIRE_DEADLINE_MAX_MS;
 	for (size_t i = 0; i < n; i++) {
 		rets[i] = (struct sb_answer){ 0 };
-		if (!jobs) {
+		if (!jobs)
 			sb_err_nomem(&rets[i].err);
-			continue;
-		}
-		jobs[i].client = client;
-		jobs[i].deadline_ms = deadline_ms;
-		jobs[i].answer = &rets[i];
-		jobs[i].until_ms = sb_now_boot_ms() + deadline_ms;
-		jobs[i].start_us = now_us();
-		job_prepare(client, &jobs[i], &targets[i], requests[i]);
 	}
-	if (jobs) {
-		wait_all(client, jobs, n, deadline_ms);
-		close_suspects(jobs, n);
+	if (!jobs)
+		return n;
+	/* What happened since the last call: connections that ended, for one. */
+	while (sd_event_run(client->loop, 0) > 0)
+		;
+	client->left = n;
+	for (size_t i = 0; i < n; i++) {
+		jobs[i] = (struct job){ .client = client,
+			.answer = &rets[i],
+			.until_ms = sb_now_boot_ms() + deadline_ms,
+			.start_us = now_us() };
+		job_start(&jobs[i], &targets[i], requests[i], deadline_ms);
 	}
+	wait_all(client, jobs, n);
 	for (size_t i = 0; i < n; i++)
 		failed += !rets[i].reply;
 	return failed;
@@ -404,6 +293,8 @@ void sb_answer_done(struct sb_answer *answer)
 	*answer = (struct sb_answer){ 0 };
 }
 
+/* --- interrupt --- */
+
 void sb_client_interrupt(struct sb_client *client)
 {
 	int saved = errno;
@@ -412,6 +303,17 @@ void sb_client_interrupt(struct sb_client *client)
 	/* Full means that an interrupt waits already. */
 	if (write(client->interrupt_fd, &one, sizeof(one)) < 0)
 		errno = saved;
+}
+
+/* Without a call it stays: the next one is the one that is meant. */
+static int on_interrupt(sd_event_source *source, int fd, uint32_t revents, void *ctx)
+{
+	struct sb_client *client = ctx;
+	eventfd_t count;
+
+	if (!eventfd_read(fd, &count))
+		client->interrupted = true;
+	return 0;
 }
 
 /* --- life --- */
@@ -428,7 +330,14 @@ static int copy_creds(
 		{ creds->peer_ca_pem, &client->ca_pem },
 		{ creds->peer_crl_pem, &client->crl_pem },
 	};
+	nng_tls_config *config;
+	int rc;
 
+	/* Said once here, and not by every node. */
+	rc = sb_wire_tls_config(creds, "", &config, err);
+	if (rc < 0)
+		return sb_err_wrap(err, rc, "operator's credentials");
+	nng_tls_config_free(config);
 	for (size_t i = 0; i < sb_countof(texts); i++) {
 		if (!texts[i].from)
 			continue;
@@ -441,46 +350,68 @@ static int copy_creds(
 	return 0;
 }
 
+static int make_loop(struct sb_client *client, struct sb_err *err)
+{
+	int rc;
+
+	client->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (client->interrupt_fd < 0)
+		return sb_err_errno(err, errno, "eventfd");
+	rc = sd_event_new(&client->loop);
+	if (rc >= 0)
+		rc = sd_event_add_io(client->loop, &client->interrupt_source, client->interrupt_fd,
+				EPOLLIN, on_interrupt, client);
+	if (rc >= 0)
+		rc = sd_event_source_set_priority(
+				client->interrupt_source, SD_EVENT_PRIORITY_IMPORTANT);
+	if (rc < 0)
+		return sb_err_errno(err, -rc, "event loop");
+	rc = sb_mailbox_new(client->loop, &client->box, err);
+	if (!rc)
+		rc = sb_links_new(client->box, &client->links, err);
+	if (!rc)
+		rc = sb_workers_new(client->box, DIAGNOSERS, &client->workers, err);
+	return rc;
+}
+
 int sb_client_new(const struct sb_tls_creds *creds, const char *operator_name,
 		struct sb_client **ret, struct sb_err *err)
 {
 	SB_CLEANUP(sb_client_freep) struct sb_client *client = calloc(1, sizeof(*client));
-	nng_tls_config *config;
 	int rc;
 
 	if (!client)
 		return sb_err_nomem(err);
-	client->done_fd = client->interrupt_fd = -1;
+	client->interrupt_fd = -1;
 	client->operator_name = strdup(operator_name);
 	if (!client->operator_name)
 		return sb_err_nomem(err);
 	rc = copy_creds(client, creds, err);
+	if (!rc)
+		rc = make_loop(client, err);
 	if (rc < 0)
 		return rc;
-	/* Said once here, and not by every node. */
-	rc = sb_wire_tls_config(&client->creds, "", &config, err);
-	if (rc < 0)
-		return sb_err_wrap(err, rc, "operator's credentials");
-	nng_tls_config_free(config);
-	client->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	client->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (client->done_fd < 0 || client->interrupt_fd < 0)
-		return sb_err_errno(err, errno, "eventfd");
 	*ret = sb_steal(client);
 	return 0;
 }
 
 void sb_client_free(struct sb_client *client)
 {
-	struct link *link;
+	struct conn *conn;
 
 	if (!client)
 		return;
-	while ((link = client->links)) {
-		client->links = link->next;
-		link_free(link);
+	sb_workers_free(client->workers);
+	while (client->diagnoses)
+		diagnosis_free(client->diagnoses);
+	while ((conn = client->conns)) {
+		client->conns = conn->next;
+		conn_free(conn);
 	}
-	sb_closep(&client->done_fd);
+	sb_links_free(client->links);
+	sb_mailbox_free(client->box);
+	sd_event_source_disable_unref(client->interrupt_source);
+	sd_event_unref(client->loop);
 	sb_closep(&client->interrupt_fd);
 	free(client->cert_pem);
 	if (client->key_pem)

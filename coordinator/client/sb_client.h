@@ -1,5 +1,5 @@
 /* sb_client.h - calls from the workstation to agents' control doors, one or many at once.
- * One nng REQ socket per node, dialled when first needed and kept for the life of the client.
+ * One connection per node, made when first needed and kept for the life of the client.
  * After a refusal one diagnostic handshake says what was refused. */
 #ifndef SB_CLIENT_H
 #define SB_CLIENT_H

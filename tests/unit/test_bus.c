@@ -223,13 +223,19 @@ struct raw {
 static struct raw raw_open(uint16_t port, const char *who)
 {
 	struct sb_tls_creds creds = creds_of(who, "nodeca", NULL);
+	char url[SB_WIRE_URL_MAX];
+	nng_tls_config *config;
 	struct raw raw;
 
-	ck_assert_int_eq(sb_wire_req_open(&creds, "node1", "127.0.0.1", port, &raw.socket,
-					 &raw.dialer, NULL),
-			0);
+	ck_assert_int_eq(sb_wire_url("tls+tcp", "127.0.0.1", port, url, NULL), 0);
+	ck_assert_int_eq(sb_wire_tls_config(&creds, "node1", &config, NULL), 0);
+	ck_assert_int_eq(nng_req0_open(&raw.socket), 0);
+	nng_socket_set_ms(raw.socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+	ck_assert_int_eq(nng_dialer_create(&raw.dialer, raw.socket, url), 0);
+	ck_assert_int_eq(nng_dialer_set_ptr(raw.dialer, NNG_OPT_TLS_CONFIG, config), 0);
 	ck_assert_int_eq(nng_dialer_start(raw.dialer, 0), 0);
 	nng_socket_set_ms(raw.socket, NNG_OPT_RECVTIMEO, 20000);
+	nng_tls_config_free(config);
 	return raw;
 }
 
@@ -541,6 +547,32 @@ START_TEST(an_answer_after_the_deadline_is_kept_for_who_asks_again)
 	ck_assert_int_eq(stop_job("slow", id, 20000, &version, NULL), 0);
 	ck_assert_uint_eq(version, 77);
 	ck_assert_int_eq(atomic_load(&stops), 1);
+}
+END_TEST
+
+/* The agent's own TIMEOUT leaves when the caller stops waiting, so that answers arrive at, before
+ * and after the end of their calls, and connections are closed under them. */
+START_TEST(answers_at_the_deadline_wedge_nothing)
+{
+	struct sb_tls_creds creds = creds_of("alice", "nodeca", "node.crl");
+
+	for (int i = 0; i < 60; i++) {
+		struct sb_client *other;
+
+		ck_assert_int_eq(sb_client_new(&creds, "alice", &other, NULL), 0);
+		ck_assert_int_eq(ping_with(other, &target, 20000, NULL), 0);
+		{
+			struct sb_client *mine = client;
+
+			client = other;
+			ck_assert_int_eq(stop_job("slow", NULL, 5, NULL, NULL), -SB_E_TIMEOUT);
+			client = mine;
+		}
+		sb_client_free(other);
+	}
+	assert_ping();
+	agent_do(&agent, answer_parked);
+	assert_ping();
 }
 END_TEST
 
@@ -1236,6 +1268,7 @@ int main(void)
 	tcase_add_test(tc, answers_of_every_size_arrive_whole);
 	tcase_add_test(tc, a_repeated_id_gets_the_same_answer_and_runs_once);
 	tcase_add_test(tc, an_answer_after_the_deadline_is_kept_for_who_asks_again);
+	tcase_add_test(tc, answers_at_the_deadline_wedge_nothing);
 	tcase_add_test(tc, a_repeated_id_joins_the_call_in_progress);
 	tcase_add_test(tc, long_polls_up_to_the_cap_delay_nothing_and_the_rest_is_busy);
 	tcase_add_test(tc, a_silent_node_hides_nobody);
