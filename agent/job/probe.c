@@ -178,6 +178,8 @@ static int ask(struct sb_probe *probe, const char *method, const char *target, c
 		uint64_t deadline_ms, void (*done)(void *, const struct sb_http_result *),
 		struct sb_err *err)
 {
+	uint64_t now = sb_now_boot_ms();
+	uint64_t left = probe->deadline_ms > now ? probe->deadline_ms - now : 1;
 	struct sb_http_ask request = {
 		.method = method,
 		.target = target,
@@ -186,7 +188,7 @@ static int ask(struct sb_probe *probe, const char *method, const char *target, c
 		.len = body ? strlen(body) : 0,
 		.bearer = sb_empty(probe->how->api_key) ? NULL : probe->how->api_key,
 		.reply_max = REPLY_MAX,
-		.deadline_ms = deadline_ms,
+		.deadline_ms = deadline_ms < left ? deadline_ms : left,
 		.once = true,
 		.done = done,
 		.ctx = probe,

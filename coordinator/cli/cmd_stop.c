@@ -161,6 +161,18 @@ static int stop_found(struct cli *cli, const struct fleet *fleet, const struct s
 	return status;
 }
 
+/* Jobs come running ones first. A name means what runs; where nothing of it runs, the one that
+ * ended last is looked at once more, so that stopping twice shows the evidence twice. */
+static void prefer_running(struct job_list *jobs)
+{
+	size_t running = 0;
+
+	while (running < jobs->n && !job_is_over(jobs->items[running].status->state))
+		running++;
+	if (jobs->n > running)
+		jobs->n = running ? running : 1;
+}
+
 static int find_and_stop(struct cli *cli, const struct stop_opts *opts,
 		const struct job_filter *filter, const struct fleet *fleet)
 {
@@ -170,6 +182,7 @@ static int find_and_stop(struct cli *cli, const struct stop_opts *opts,
 
 	if (jobs_find(fleet, filter, &jobs, &err) < 0)
 		return cli_fail(cli, &err);
+	prefer_running(&jobs);
 	if (!jobs.n && opts->json && opts->all) {
 		status = cli_json(cli,
 				json_pack("{s:[], s:o}", "jobs", "unknown_nodes",
@@ -204,7 +217,7 @@ int cmd_stop(struct cli *cli, const struct call *call)
 		return cli_usage(call, "Must specify TARGET or --all.");
 	interrupt_catch();
 	if (hosts_resolve(cli, &opts->hosts, HOSTS_OR_ALL, &nodes, &err) < 0 ||
-			fleet_ask(cli, &nodes, true, &fleet, &err) < 0)
+			fleet_ask(cli, &nodes, opts->all, &fleet, &err) < 0)
 		return interrupted() ? EXIT_INTERRUPT : cli_fail(cli, &err);
 	return find_and_stop(cli, opts, &filter, &fleet);
 }

@@ -10,7 +10,7 @@ head=$TESTBED_NET.11
 
 containers() { { node_docker spark1 ps -aq --filter label=sparkbus.job
 	node_docker spark2 ps -aq --filter label=sparkbus.job; } | wc -l; }
-status() { sparkbus status --json; }
+status() { sparkbus status --all --json; }
 state() { status 2>/dev/null | jq -r '[.jobs[] | select(.authoritative)][0].state // "none"'; }
 answers()
 {
