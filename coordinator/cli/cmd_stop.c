@@ -169,8 +169,10 @@ static void prefer_running(struct job_list *jobs)
 
 	while (running < jobs->n && !job_is_over(jobs->items[running].status->state))
 		running++;
-	if (jobs->n > running)
-		jobs->n = running ? running : 1;
+	if (!running)
+		running = 1;
+	while (jobs->n > running)
+		free(jobs->items[--jobs->n].ranks);
 }
 
 static int find_and_stop(struct cli *cli, const struct stop_opts *opts,
