@@ -170,6 +170,11 @@ static void on_job_change(void *ctx, const char *job)
 	sb_parking_kick(((struct app *)ctx)->agent.parking);
 }
 
+static void on_engine(void *ctx, const struct sb_err *err)
+{
+	sb_engine_seen(((struct app *)ctx)->agent.seen, err);
+}
+
 static int make_state(struct app *app, struct sb_err *err)
 {
 	struct sb_config *c = &app->agent.config;
@@ -200,6 +205,7 @@ static int make_jobs(struct app *app, struct sb_err *err)
 		.log_max_bytes = a->config.log_max_bytes,
 		.ended_kept = a->config.ended_jobs_kept,
 		.on_change = on_job_change,
+		.on_engine = on_engine,
 		.ctx = app,
 	};
 
@@ -250,6 +256,7 @@ static int wire(struct app *app, struct sb_err *err)
 			(rc = sb_events_new(a->identity.name, &a->events, err)) < 0 ||
 			(rc = sb_parking_new(a, &a->parking, err)) < 0 ||
 			(rc = sb_engine_docker_new(a->loop, a->config.engine_socket, &a->engine, err)) < 0 ||
+			(rc = sb_engine_seen_new(a, &a->seen, err)) < 0 ||
 			(rc = sb_pulls_new(a, &a->pulls, err)) < 0 ||
 			(rc = sb_peers_new(a->loop, app->box, &app->peers, err)) < 0 ||
 			(rc = make_bus(app, err)) < 0 ||
@@ -268,6 +275,7 @@ static void unwire(struct app *app)
 	a->parking = NULL;
 	sb_jobs_free(a->jobs);
 	sb_pulls_free(a->pulls);
+	sb_engine_seen_free(a->seen);
 	sb_rpc_free(app->rpc);
 	sb_bus_free(app->bus);
 	sb_peers_free(app->peers);

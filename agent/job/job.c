@@ -612,9 +612,14 @@ static void on_engine_event(void *ctx, const struct sb_engine_event *ev, bool re
 {
 	struct sb_jobs *jobs = ctx;
 
-	if (resync)
+	if (resync) {
+		if (jobs->env.on_engine)
+			jobs->env.on_engine(jobs->env.ctx, NULL);
 		look_at_all(jobs);
+	}
 	if (err) {
+		if (jobs->env.on_engine)
+			jobs->env.on_engine(jobs->env.ctx, err);
 		sb_log(SB_LOG_WARN, "engine.lost", "error=\"%s\"", err->text);
 		sb_events_add(jobs->env.events, "engine.lost", NULL, -1, NULL, "%s", err->text);
 	}

@@ -39,6 +39,8 @@ struct sb_jobs_env {
 	unsigned ended_kept;
 	/* Something about @job's own rank changed, or its log grew: long polls may have an answer. */
 	void (*on_change)(void *ctx, const char *job);
+	/* The engine's event stream was connected (@err NULL) or lost. May be NULL. */
+	void (*on_engine)(void *ctx, const struct sb_err *err);
 	void *ctx;
 };
 

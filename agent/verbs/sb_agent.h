@@ -13,6 +13,7 @@
 
 struct sb_parking;
 struct sb_pulls;
+struct sb_engine_seen;
 
 struct sb_agent {
 	struct sb_config config;
@@ -27,6 +28,7 @@ struct sb_agent {
 	struct sb_jobs *jobs;
 	struct sb_parking *parking; /* long polls that wait for something to happen */
 	struct sb_pulls *pulls;     /* image pulls under way */
+	struct sb_engine_seen *seen; /* what is known of the engine, for get_node */
 	/* Soon put the identity's present certificates and lists to use: listeners, peer calls. */
 	void (*reload)(struct sb_agent *agent);
 };
@@ -41,6 +43,11 @@ int sb_parking_new(struct sb_agent *agent, struct sb_parking **ret, struct sb_er
 void sb_parking_free(struct sb_parking *parking);
 /** Something happened: look soon whether a parked long poll has its answer. */
 void sb_parking_kick(struct sb_parking *parking);
+
+int sb_engine_seen_new(struct sb_agent *agent, struct sb_engine_seen **ret, struct sb_err *err);
+void sb_engine_seen_free(struct sb_engine_seen *seen);
+/** The engine is back (@err NULL: its version is asked for) or away. */
+void sb_engine_seen(struct sb_engine_seen *seen, const struct sb_err *err);
 
 int sb_pulls_new(struct sb_agent *agent, struct sb_pulls **ret, struct sb_err *err);
 void sb_pulls_free(struct sb_pulls *pulls);
