@@ -31,8 +31,7 @@ settled()
 # Each waits for the event after which the agent of NODE is killed.
 engine_event() # NODE ACTION: the engine has just done it. The stream itself ends with the testbed.
 {
-	local line
-	read -r line < <(node_docker "$1" events --filter label=sparkbus.job --filter "event=$2" --format .)
+	read -r _ < <(node_docker "$1" events --filter label=sparkbus.job --filter "event=$2" --format .)
 }
 at_created() { engine_event "$1" create; }
 at_started() { engine_event "$1" start; }
