@@ -35,7 +35,7 @@ int cmd_init(struct cli *cli, const struct call *call)
 		return cli_fail(cli, &err);
 	printf("Operator '%s' is set up in %s.\n", name, sb_inventory_home(inv));
 	cli_note(cli,
-			"Next, on each node: sparkbusd enroll --csr; then here: "
+			"Next, on each node: sparkbusd enroll --name NAME; then here: "
 			"sparkbus node add NAME ADDRESS --csr FILE");
 	return EXIT_DONE;
 }

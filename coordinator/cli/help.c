@@ -126,6 +126,13 @@ void help_group(FILE *out, const char *group)
 	fprintf(out, "\nsparkbus %s%sCOMMAND --help shows more.\n", group, *group ? " " : "");
 }
 
+/* A bar ends the cell, even between backquotes. */
+static void markdown_cell(FILE *out, const char *text)
+{
+	for (; *text; text++)
+		fprintf(out, *text == '|' ? "\\%c" : "%c", *text);
+}
+
 static void markdown_option(void *ctx, const char *heading, const struct opt *row)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf names = SB_STRBUF_INIT;
@@ -135,9 +142,10 @@ static void markdown_option(void *ctx, const char *heading, const struct opt *ro
 		fputs("\n| option | meaning |\n|---|---|\n", p->out);
 	p->any = true;
 	option_names(row, &names);
-	fprintf(p->out, "| `%s` | ", sb_strbuf_str(&names));
-	for (const char *s = row->help; *s; s++)
-		fprintf(p->out, *s == '|' ? "\\%c" : "%c", *s);
+	fputs("| `", p->out);
+	markdown_cell(p->out, sb_strbuf_str(&names));
+	fputs("` | ", p->out);
+	markdown_cell(p->out, row->help);
 	fputs(" |\n", p->out);
 }
 
@@ -158,10 +166,14 @@ void help_markdown(FILE *out)
 	}
 }
 
+/* --- the man page --- */
+
 /* Text for roff: a backslash and a hyphen are its own, and so is a dot or a quote that begins a
- * line. */
+ * line. What stands between backquotes is bold. */
 static void roff(FILE *out, const char *text)
 {
+	bool bold = false;
+
 	if (*text == '.' || *text == '\'')
 		fputs("\\&", out);
 	for (; *text; text++)
@@ -169,59 +181,124 @@ static void roff(FILE *out, const char *text)
 			fputs("\\e", out);
 		else if (*text == '-')
 			fputs("\\-", out);
+		else if (*text == '`')
+			fputs((bold = !bold) ? "\\fB" : "\\fR", out);
 		else
 			fputc(*text, out);
 }
 
+static void man_sentence(FILE *out, const char *summary)
+{
+	char first[] = { (char)(summary[0] & ~0x20), '\0' };
+
+	roff(out, first);
+	roff(out, summary + 1);
+	fputs(".\n", out);
+}
+
 static void man_option(void *ctx, const char *heading, const struct opt *row)
 {
-	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf names = SB_STRBUF_INIT;
 	struct printer *p = ctx;
 
-	option_names(row, &names);
-	fputs(".RS\n.TP\n.B ", p->out);
-	roff(p->out, sb_strbuf_str(&names));
+	fputs(".TP\n", p->out);
+	if (row->letter)
+		fprintf(p->out, "\\fB\\-%c\\fR, ", row->letter);
+	fputs("\\fB\\-\\-", p->out);
+	roff(p->out, row->name);
+	fputs("\\fR", p->out);
+	if (row->arg) {
+		fputs(" \\fI", p->out);
+		roff(p->out, row->arg);
+		fputs("\\fR", p->out);
+	}
 	fputc('\n', p->out);
 	roff(p->out, row->help);
-	fputs("\n.RE\n", p->out);
+	fputc('\n', p->out);
 }
+
+static void man_command(FILE *out, const struct command *c)
+{
+	struct printer p = { .out = out };
+
+	fputs(".SS sparkbus ", out);
+	roff(out, c->name);
+	if (*c->synopsis) {
+		fputc(' ', out);
+		roff(out, c->synopsis);
+	}
+	fputc('\n', out);
+	man_sentence(out, c->summary);
+	if (c->details) {
+		fputs(".PP\n", out);
+		roff(out, c->details);
+		fputc('\n', out);
+	}
+	options_each(c->options, man_option, &p);
+}
+
+/* What the command table cannot know. */
+static const char man_head[] =
+		".SH NAME\n"
+		"sparkbus \\- run LLM engines in containers on NVIDIA DGX Sparks\n"
+		".SH SYNOPSIS\n"
+		".B sparkbus\n"
+		".I COMMAND\n"
+		".RI [ OPTIONS ]\n"
+		".RI [ ARGUMENTS ]\n"
+		".SH DESCRIPTION\n"
+		"Talks to the agents,\n"
+		".BR sparkbusd (8),\n"
+		"that run on the nodes, by TLS with certificates on both sides.\n"
+		".PP\n"
+		"Every command that changes something tells, for each node, whether it is done, "
+		"failed or unknown,\n"
+		"by what the node read back after the act.\n"
+		"A node that did not answer is unknown: neither done nor failed.\n"
+		".PP\n"
+		"Where no nodes are given by options, the default cluster's are used.\n"
+		".SH COMMANDS\n";
+static const char man_tail[] =
+		".SH EXIT STATUS\n"
+		".TP\n.B 0\nDone, on every node.\n"
+		".TP\n.B 1\nFailed.\n"
+		".TP\n.B 2\nUsage.\n"
+		".TP\n.B 3\nUnknown: a node did not answer.\n"
+		".TP\n.B 130\nInterrupted before anything was started.\n"
+		".SH ENVIRONMENT\n"
+		".TP\n.B SPARKBUS_HOME\n"
+		"The folder of certificates, nodes and clusters.\n"
+		"Default: \\fI$XDG_CONFIG_HOME/sparkbus\\fR, else \\fI~/.config/sparkbus\\fR.\n"
+		".TP\n.B SPARKBUS_RECIPES\n"
+		"The folder of bundled recipes; its folders are the registries.\n"
+		".TP\n.B DOCKER_CONFIG\n"
+		"The folder of \\fIconfig.json\\fR with credentials for image registries.\n"
+		"Default: \\fI~/.docker\\fR.\n"
+		".TP\n.B NO_COLOR\n"
+		"No colours when set and not empty.\n"
+		".SH FILES\n"
+		"Below \\fI$SPARKBUS_HOME\\fR; files have mode 0600, folders 0700.\n"
+		".TP\n.I pki/\n"
+		"Both authorities and this operator's key and certificate.\n"
+		"Who has the keys of the authorities can command every node.\n"
+		".TP\n.I nodes/\n"
+		"One file for each registered node, and its certificate.\n"
+		".TP\n.I clusters/\n"
+		"One file for each saved cluster; \\fI.default\\fR names the default one.\n"
+		".SH SEE ALSO\n"
+		".BR sparkbusd (8),\n"
+		".BR sparkbus\\-agent.yaml (5)\n";
 
 void help_man(FILE *out)
 {
 	struct printer p = { .out = out };
 
-	fprintf(out,
-			".TH SPARKBUS 1 \"\" \"sparkbus %s\"\n.SH NAME\nsparkbus \\- run LLM "
-			"engines "
-			"on NVIDIA DGX Sparks\n.SH SYNOPSIS\n.B sparkbus\nCOMMAND [OPTIONS] "
-			"[ARGUMENTS]\n.SH COMMANDS\n",
-			SB_VERSION);
-	for (size_t i = 0; i < n_commands; i++) {
-		const struct command *c = &commands[i];
-
-		if (!c->run || c->hidden)
-			continue;
-		fputs(".TP\n.B sparkbus ", out);
-		roff(out, c->name);
-		fputc(*c->synopsis ? ' ' : '\n', out);
-		if (*c->synopsis) {
-			roff(out, c->synopsis);
-			fputc('\n', out);
-		}
-		fprintf(out, "%c", c->summary[0] & ~0x20);
-		roff(out, c->summary + 1);
-		fputs(".\n", out);
-		if (c->details) {
-			roff(out, c->details);
-			fputc('\n', out);
-		}
-		options_each(c->options, man_option, &p);
-	}
+	fprintf(out, ".TH SPARKBUS 1 \"\" \"sparkbus %s\" \"sparkbus\"\n%s", SB_VERSION, man_head);
+	for (size_t i = 0; i < n_commands; i++)
+		if (commands[i].run && !commands[i].hidden)
+			man_command(out, &commands[i]);
 	fputs(".SH GLOBAL OPTIONS\n", out);
 	options_each(global_options, man_option, &p);
-	fputs(".SH EXIT STATUS\n0 done, 1 failed, 2 usage, 3 unknown (a node did not answer), 130 "
-	      "interrupted before anything was started.\n",
-			out);
+	fputs(man_tail, out);
 }
 
 int cmd_help(struct cli *cli, const struct call *call)
