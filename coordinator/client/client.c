@@ -10,6 +10,10 @@
 
 #include "internal.h"
 
+/* A connection comes within milliseconds or the node is off, frozen or behind a firewall: a long
+ * deadline is for the work, and nobody should sit through it to learn that nothing was asked. */
+#define CONNECT_MS 4000u
+
 /* From a request that is to be sent until its answer, or the reason why there is none. */
 struct job {
 	struct sb_client *client;
@@ -82,6 +86,13 @@ static void job_done(struct job *job)
 	job_release(job);
 	job->answer->took_us = now_us() - job->start_us;
 	job->done = true;
+}
+
+static uint64_t connect_until(const struct job *job)
+{
+	uint64_t until_ms = sb_now_boot_ms() + CONNECT_MS;
+
+	return until_ms < job->until_ms ? until_ms : job->until_ms;
 }
 
 static void job_fail(struct job *job, const struct sb_err *err)
@@ -189,7 +200,7 @@ static void redial(struct link *link, struct job *jobs, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (jobs[i].link != link || !job_stranded(&jobs[i]))
 			continue;
-		until_ms = jobs[i].until_ms;
+		until_ms = connect_until(&jobs[i]);
 		job_take_back(&jobs[i]);
 	}
 	if (link_dial_start(link, until_ms, &err) == 0)
@@ -215,10 +226,11 @@ static void job_late(struct job *job, bool interrupted)
 				name, job->deadline_ms);
 	else
 		rc = sb_err_set(&err, SB_E_UNAVAILABLE,
-				"node %s: no connection to %s port %u within %u ms; nothing was "
-				"asked "
-				"of it",
-				name, job->link->address, job->link->port, job->deadline_ms);
+				"node %s: no connection to %s port %u within %g s; nothing was "
+				"asked of it",
+				name, job->link->address, job->link->port,
+				(job->deadline_ms < CONNECT_MS ? job->deadline_ms : CONNECT_MS) /
+						1e3);
 	if (!interrupted && sent)
 		sb_err_hint(&err, rc, "look at the node's state before you repeat it");
 	else if (!interrupted)
@@ -279,20 +291,30 @@ static size_t look(struct job *jobs, size_t n)
 	return left;
 }
 
-/* The time is up or somebody interrupted: take back what did not come. A dial that was refused
- * and is being diagnosed may end its sentence; the diagnosis keeps its own time. */
+static bool too_late(const struct job *job, uint64_t now_ms)
+{
+	uint64_t until_ms = job->link->dialing && job->link->deadline_ms < job->until_ms
+			? job->link->deadline_ms
+			: job->until_ms;
+
+	return !job->done && now_ms >= until_ms;
+}
+
+/* Take back what is too late, or all when somebody interrupted. A dial that was refused and is
+ * being diagnosed may end its sentence; the diagnosis keeps its own time. */
 static void give_up(struct job *jobs, size_t n, bool interrupted)
 {
+	uint64_t now_ms = interrupted ? UINT64_MAX : sb_now_boot_ms();
 	struct sb_err err;
 
 	for (size_t i = 0; i < n; i++)
-		if (!jobs[i].done && jobs[i].link->dialing)
+		if (too_late(&jobs[i], now_ms) && jobs[i].link->dialing)
 			link_dial_give_up(jobs[i].link);
 	for (size_t i = 0; i < n; i++) {
 		struct job *job = &jobs[i];
 		struct link *link = job->link;
 
-		if (job->done)
+		if (!too_late(job, now_ms))
 			continue;
 		if (link->dialing && link_dial_end(link, &err) < 0 && link->refused) {
 			for (size_t k = i; k < n; k++)
@@ -316,18 +338,36 @@ static void close_suspects(struct job *jobs, size_t n)
 	}
 }
 
-static void wait_all(struct sb_client *client, struct job *jobs, size_t n, unsigned deadline_ms)
+/* When the next job is too late. */
+static uint64_t next_end(const struct job *jobs, size_t n)
 {
-	uint64_t until_ms = sb_now_boot_ms() + deadline_ms;
+	uint64_t next_ms = UINT64_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		if (jobs[i].done)
+			continue;
+		if (jobs[i].until_ms < next_ms)
+			next_ms = jobs[i].until_ms;
+		if (jobs[i].link->dialing && jobs[i].link->deadline_ms < next_ms)
+			next_ms = jobs[i].link->deadline_ms;
+	}
+	return next_ms;
+}
+
+static void wait_all(struct sb_client *client, struct job *jobs, size_t n)
+{
 	bool interrupted = false;
 
 	while (look(jobs, n)) {
+		uint64_t until_ms = next_end(jobs, n);
+
 		wait_for_news(client, until_ms, &interrupted);
 		if (!interrupted && sb_now_boot_ms() < until_ms)
 			continue;
 		if (look(jobs, n))
 			give_up(jobs, n, interrupted);
-		return;
+		if (interrupted)
+			return;
 	}
 }
 
@@ -348,7 +388,7 @@ static void job_prepare(struct sb_client *client, struct job *job, const struct 
 			sb_err_wrap(&err, rc, "node %s", target->name);
 	}
 	if (!rc && !link_up(job->link) && !job->link->dialing)
-		rc = link_dial_start(job->link, job->until_ms, &err);
+		rc = link_dial_start(job->link, connect_until(job), &err);
 	if (rc < 0)
 		job_fail(job, &err);
 }
@@ -377,7 +417,7 @@ size_t sb_client_fan(struct sb_client *client, const struct sb_target *targets,
 		job_prepare(client, &jobs[i], &targets[i], requests[i]);
 	}
 	if (jobs) {
-		wait_all(client, jobs, n, deadline_ms);
+		wait_all(client, jobs, n);
 		close_suspects(jobs, n);
 	}
 	for (size_t i = 0; i < n; i++)
