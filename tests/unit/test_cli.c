@@ -363,7 +363,7 @@ START_TEST(a_launch_goes_from_the_recipe_to_ready)
 	r = RUN("status");
 	ck_status(r, 0);
 	ck_has(r->out, "state: ready");
-	ck_has(r->out, "Total: 1 job(s) on 2 node(s)");
+	ck_has(r->out, "Total: 1 job on 2 nodes");
 	r = RUN("run", recipe, "-H", "s1,s2", "--ensure");
 	ck_status(r, 0);
 	ck_has(r->out, "Job already running");
