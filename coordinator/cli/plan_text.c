@@ -88,8 +88,7 @@ static void print_argv(const struct launch *l, const Sparkbus__RankSpec *rank, F
 	fprintf(out, "  command:   ");
 	for (size_t i = 0; i < rank->n_argv; i++) {
 		SB_CLEANUP(sb_strbuf_done)
-		struct sb_strbuf word = SB_STRBUF_INIT,
-				 plain = SB_STRBUF_INIT;
+		struct sb_strbuf word = SB_STRBUF_INIT, plain = SB_STRBUF_INIT;
 		bool option = rank->argv[i][0] == '-';
 		size_t width;
 

@@ -150,8 +150,7 @@ static int take(const char *path, const char *name, char **ret_path, char **ret_
 static int name_of(const char *path, char **ret, struct sb_err *err)
 {
 	SB_CLEANUP(sb_freep)
-	char *real = realpath(path, NULL),
-	     *root = realpath(bundled_root(), NULL);
+	char *real = realpath(path, NULL), *root = realpath(bundled_root(), NULL);
 	const char *slash = strrchr(path, '/'), *stem = slash ? slash + 1 : path;
 	const char *dot = strrchr(stem, '.');
 	size_t len = root ? strlen(root) : 0;
