@@ -30,8 +30,8 @@ int cli_usage(const struct call *call, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	sb_err_set(&err, SB_E_INVALID, "%s", text);
-	fprintf(stderr, "Usage: sparkbus %s [OPTIONS] %s\n", call->command->name,
-			call->command->synopsis);
+	fprintf(stderr, "Usage: sparkbus %s [OPTIONS]%s%s\n", call->command->name,
+			*call->command->synopsis ? " " : "", call->command->synopsis);
 	say("Error", SB_RED, err.text);
 	cli_hint("sparkbus %s --help", call->command->name);
 	return EXIT_USAGE;

@@ -192,6 +192,7 @@ struct job_view {
 	struct job_rank *ranks;
 	size_t n_ranks;
 	bool leader_silent; /* nobody with the last word answered */
+	bool leader_ended;  /* the leader answered, and does not have the job among the running */
 };
 struct job_list {
 	struct job_view *items;
@@ -219,6 +220,8 @@ const char *job_short(const char *job);
 void job_label(const Sparkbus__JobStatus *status, struct sb_strbuf *out);
 /** List candidates on stderr when a target means more than one. */
 void jobs_print_choice(const struct job_list *list);
+/** "s" unless @n is 1. */
+const char *plural(size_t n);
 /** One name, lower case: "ready", "running", "healthy". */
 const char *job_state_text(Sparkbus__JobState state);
 const char *rank_state_text(Sparkbus__RankState state);

@@ -4,8 +4,7 @@
 #include "commands.h"
 
 #define STATUS_OPT(member) offsetof(struct status_opts, member)
-#define NODE_COLS          24
-#define STATE_COLS         10
+#define NODE_COLS          16
 
 const struct opt status_options[] = {
 	{ OPT_GROUP, .name = "Nodes", .at = STATUS_OPT(hosts), .group = host_options },
@@ -27,25 +26,34 @@ static bool rank_unknown(const struct job_rank *rank)
 	return !rank->status || rank->status->state == SPARKBUS__RANK_STATE__RANK_UNKNOWN;
 }
 
+/* A node's clock may be ahead of ours: that is no time, not a huge one. */
+static const char *age_of(uint64_t unix_ms, char *buf, size_t size)
+{
+	uint64_t now = sb_now_unix_ms();
+
+	return sb_render_duration(now > unix_ms ? now - unix_ms : 0, buf, size);
+}
+
 static void print_rank(const struct job_rank *rank)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf note = SB_STRBUF_INIT;
-	char since[32] = "";
-	uint64_t now = sb_now_unix_ms();
+	char age[32];
 
 	if (!rank_unknown(rank) && rank->status->state == SPARKBUS__RANK_STATE__RANK_RUNNING &&
-			rank->status->started_unix_ms && rank->status->started_unix_ms <= now)
-		sb_render_duration(now - rank->status->started_unix_ms, since, sizeof(since));
+			rank->status->started_unix_ms)
+		sb_strbuf_addf(&note, "for %s",
+				age_of(rank->status->started_unix_ms, age, sizeof(age)));
 	if (rank->status &&
 			rank->status->has_exit_code_case ==
 					SPARKBUS__RANK_STATUS__HAS_EXIT_CODE_EXIT_CODE)
-		sb_strbuf_addf(&note, "exit code %d ", rank->status->exit_code);
-	if (rank->status)
+		sb_strbuf_addf(&note, "exit code %d", rank->status->exit_code);
+	if (rank->status && *rank->status->reason) {
+		sb_strbuf_adds(&note, note.len ? ": " : "");
 		sb_render_clean(&note, rank->status->reason, strlen(rank->status->reason));
-	printf("  rank %-3u  %-*s  %-*s  %-8s %s\n", rank->rank, NODE_COLS,
-			*rank->node ? rank->node : "?", STATE_COLS,
-			rank_unknown(rank) ? "unknown" : rank_state_text(rank->status->state),
-			since, sb_strbuf_str(&note));
+	}
+	printf("  rank %-3u  %-*s  %s", rank->rank, NODE_COLS, *rank->node ? rank->node : "?",
+			rank_unknown(rank) ? "unknown" : rank_state_text(rank->status->state));
+	printf("%s%s\n", note.len ? "  " : "", sb_strbuf_str(&note));
 }
 
 static enum sb_color color_of(const Sparkbus__JobStatus *s)
@@ -59,29 +67,51 @@ static enum sb_color color_of(const Sparkbus__JobStatus *s)
 			: SB_YELLOW;
 }
 
+/* Behind the state: how long it has lasted, and how fresh the proof of life is. */
+static void add_times(const Sparkbus__JobStatus *s, struct sb_strbuf *out)
+{
+	bool over = job_is_over(s->state);
+	bool ready = s->state == SPARKBUS__JOB_STATE__JOB_READY;
+	char age[32];
+
+	if (over && s->ended_unix_ms)
+		sb_strbuf_addf(out, " %s ago", age_of(s->ended_unix_ms, age, sizeof(age)));
+	if (ready && s->ready_unix_ms)
+		sb_strbuf_addf(out, " for %s", age_of(s->ready_unix_ms, age, sizeof(age)));
+	if (!over)
+		sb_strbuf_addf(out, ", %s", health_text(s->health));
+	if (!over && s->proved_unix_ms)
+		sb_strbuf_addf(out, " (life proved %s ago)",
+				age_of(s->proved_unix_ms, age, sizeof(age)));
+}
+
 static void print_job(const struct job_view *view)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf label = SB_STRBUF_INIT, reason = SB_STRBUF_INIT;
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf times = SB_STRBUF_INIT;
 	const Sparkbus__JobStatus *s = view->status;
 
 	job_label(s, &label);
+	add_times(s, &times);
 	printf("Job: %s\n", sb_strbuf_str(&label));
-	printf("  state: %s%s%s", sb_color(stdout, color_of(s)), job_state_text(s->state),
-			sb_color(stdout, SB_PLAIN));
-	printf(", %s, generation %llu%s\n", health_text(s->health),
-			(unsigned long long)s->generation,
-			view->leader_silent ? "  (as a rank saw it last; the leader did not answer)"
-					    : "");
+	printf("  state: %s%s%s%s", sb_color(stdout, color_of(s)), job_state_text(s->state),
+			sb_color(stdout, SB_PLAIN), sb_strbuf_str(&times));
+	if (s->generation > 1)
+		printf(", generation %llu", (unsigned long long)s->generation);
+	puts(view->leader_ended ? "  (as a rank sees it; for its leader it has ended)"
+					: view->leader_silent
+					? "  (as a rank saw it last; the leader did not answer)"
+					: "");
 	sb_render_clean(&reason, s->reason, strlen(s->reason));
 	if (reason.len)
 		printf("  why:   %s\n", sb_strbuf_str(&reason));
-	if (*s->url)
+	if (*s->url && !job_is_over(s->state))
 		printf("  url:   %s\n", s->url);
 	for (size_t i = 0; i < view->n_ranks; i++)
 		print_rank(&view->ranks[i]);
-	printf("  logs: sparkbus logs %s\n", job_short(s->job));
+	printf("  logs:  sparkbus logs %s\n", job_short(s->job));
 	if (!job_is_over(s->state))
-		printf("  stop: sparkbus stop %s\n", job_short(s->job));
+		printf("  stop:  sparkbus stop %s\n", job_short(s->job));
 	putchar('\n');
 }
 
@@ -131,7 +161,7 @@ static json_t *job_json(const struct job_view *view)
 				r->status ? sb_render_message(&r->status->base, NULL)
 					  : json_pack("{s:I, s:s, s:s}", "rank",
 							    (json_int_t)r->rank, "node", r->node,
-							    "state", "RANK_UNKNOWN"));
+							    "state", "UNKNOWN"));
 	}
 	json_object_set_new(json, "ranks", ranks);
 	return json;
@@ -173,7 +203,7 @@ int cmd_status(struct cli *cli, const struct call *call)
 	for (size_t i = 0; i < jobs.n; i++)
 		print_job(&jobs.items[i]);
 	print_nodes(&fleet);
-	printf("Total: %zu job(s) on %zu node(s)", jobs.n, nodes.n);
+	printf("Total: %zu job%s on %zu node%s", jobs.n, plural(jobs.n), nodes.n, plural(nodes.n));
 	if (fleet.silent)
 		printf(", of which %zu did not answer", fleet.silent);
 	putchar('\n');
@@ -195,7 +225,7 @@ int cmd_job_show(struct cli *cli, const struct call *call)
 			jobs_find(&fleet, &filter, &jobs, &err) < 0)
 		return interrupted() ? EXIT_INTERRUPT : cli_fail(cli, &err);
 	if (fleet.silent) {
-		cli_warn(cli, "%zu node(s) did not answer:", fleet.silent);
+		cli_warn(cli, "%zu node%s did not answer:", fleet.silent, plural(fleet.silent));
 		fleet_print_silent(&fleet, stderr);
 	}
 	if (!jobs.n && !fleet.silent) {

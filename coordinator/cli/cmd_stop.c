@@ -120,8 +120,8 @@ static int summary(struct cli *cli, const struct fleet *fleet, const struct stop
 	/* For one named job every node was asked by name. With --all a silent node may have more.
 	 */
 	if (opts->all && fleet->silent) {
-		cli_warn(cli, "%zu node(s) did not answer; what runs there is unknown:",
-				fleet->silent);
+		cli_warn(cli, "%zu node%s did not answer; what runs there is unknown:",
+				fleet->silent, plural(fleet->silent));
 		fleet_print_silent(fleet, stderr);
 		if (status == EXIT_DONE)
 			status = EXIT_UNKNOWN;
@@ -129,7 +129,7 @@ static int summary(struct cli *cli, const struct fleet *fleet, const struct stop
 	if (opts->json || opts->dry_run)
 		return status;
 	if (worst == SPARKBUS__OUTCOME__OUTCOME_DONE)
-		printf("Stopped %zu job(s).\n", jobs->n);
+		printf("Stopped %zu job%s.\n", jobs->n, plural(jobs->n));
 	else
 		fprintf(stderr, "%s\n",
 				worst == SPARKBUS__OUTCOME__OUTCOME_FAILED

@@ -169,6 +169,14 @@ static bool visit_all(const struct fleet *fleet, struct job_list *list, visit_fn
 	return true;
 }
 
+static bool has_answered(const struct fleet *fleet, const char *node)
+{
+	for (size_t i = 0; i < fleet->nodes->n; i++)
+		if (!strcmp(fleet->nodes->items[i].node.name, node))
+			return fleet_state(fleet, i) != NULL;
+	return false;
+}
+
 int fleet_jobs(const struct fleet *fleet, struct job_list *ret, struct sb_err *err)
 {
 	struct job_list list = { 0 };
@@ -180,7 +188,9 @@ int fleet_jobs(const struct fleet *fleet, struct job_list *ret, struct sb_err *e
 	for (size_t i = 0; i < list.n; i++) {
 		struct job_view *view = &list.items[i];
 
-		view->leader_silent = !view->status->authoritative;
+		view->leader_ended = !view->status->authoritative &&
+				has_answered(fleet, view->status->leader);
+		view->leader_silent = !view->status->authoritative && !view->leader_ended;
 		if (view->n_ranks)
 			qsort(view->ranks, view->n_ranks, sizeof(*view->ranks), by_rank);
 	}

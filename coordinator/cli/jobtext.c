@@ -37,6 +37,11 @@ void jobs_print_choice(const struct job_list *list)
 	}
 }
 
+const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 /* The texts live for the whole run: one buffer per enum is enough for a single thread. */
 const char *job_state_text(Sparkbus__JobState state)
 {

@@ -48,17 +48,72 @@ static bool answered(struct watch *w, int rc, const struct sb_err *err)
 	return rc == 0;
 }
 
+static bool begins(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
+/* The state at the end of a rank's event: behind "rank 1 on spark2 ", or "rank 0 ". */
+static const char *rank_news(const Sparkbus__Event *event, const char *node)
+{
+	char prefix[160];
+	const char *text = event->text;
+
+	snprintf(prefix, sizeof(prefix), "rank %u ", event->rank);
+	if (!begins(text, prefix))
+		return text;
+	text += strlen(prefix);
+	snprintf(prefix, sizeof(prefix), "on %s ", node);
+	return begins(text, prefix) ? text + strlen(prefix) : text;
+}
+
+static void show_rank(struct launch *l, const Sparkbus__Event *event)
+{
+	const char *node = l->plan->ranks[event->rank]->node;
+	const char *news = rank_news(event, node);
+	char line[512];
+
+	/* That it is being made was said when it was started. */
+	if (begins(news, "prepared") || begins(news, "creating"))
+		return;
+	snprintf(line, sizeof(line), "rank %u (%s): %s", event->rank, node, news);
+	sb_progress_note(&l->progress, line);
+}
+
+/* The step's own lines tell that the job starts and is ready, the end of the command why it ended;
+ * of its states remain those that a launch should not have. */
+static void show_state(struct launch *l, const Sparkbus__JobStatus *status)
+{
+	char line[512];
+
+	if (status->state != SPARKBUS__JOB_STATE__JOB_STOPPING &&
+			status->state != SPARKBUS__JOB_STATE__JOB_RESTARTING &&
+			status->state != SPARKBUS__JOB_STATE__JOB_UNHEALTHY)
+		return;
+	snprintf(line, sizeof(line), "job %s: %s", job_state_text(status->state), status->reason);
+	sb_progress_note(&l->progress, line);
+}
+
+static void show_event(struct launch *l, const Sparkbus__Event *event)
+{
+	bool of_rank = event->has_rank_case == SPARKBUS__EVENT__HAS_RANK_RANK &&
+			event->rank < l->plan->n_ranks;
+
+	if (!strcmp(event->kind, "rank.state") && of_rank)
+		show_rank(l, event);
+	else if (!strcmp(event->kind, "job.state") && event->status)
+		show_state(l, event->status);
+	else if (*event->text)
+		sb_progress_note(&l->progress, event->text);
+}
+
 static void take_events(struct watch *w, const Sparkbus__WatchEventsReply *reply)
 {
 	struct launch *l = w->l;
 	uint8_t *cursor = malloc(reply->next_cursor.len + 1);
 
-	for (size_t i = 0; i < reply->n_events; i++) {
-		const Sparkbus__Event *event = reply->events[i];
-
-		if (*event->text)
-			sb_progress_note(&l->progress, event->text);
-	}
+	for (size_t i = 0; i < reply->n_events; i++)
+		show_event(l, reply->events[i]);
 	if (!cursor)
 		return; /* the same events once more */
 	if (reply->next_cursor.len)

@@ -70,8 +70,8 @@ static bool find(const struct opt_target *targets, size_t n, char letter, const 
 
 static int out_of_range(const struct opt *row, const char *text, struct sb_err *err)
 {
-	return sb_err_set(err, SB_E_INVALID, "--%s: '%s' is not in the range %g to %g", row->name,
-			text, row->min, row->max);
+	return sb_err_set(err, SB_E_INVALID, "--%s: '%s' is not in the range %.10g to %.10g",
+			row->name, text, row->min, row->max);
 }
 
 static int store_int(const struct found *at, const char *text, struct sb_err *err)
@@ -319,7 +319,7 @@ static size_t distance(const char *a, const char *b)
 
 const char *did_you_mean(const char *word, const char *const *names, size_t n)
 {
-	size_t len = strlen(word), limit = len / 3 + 1, best = limit + 1;
+	size_t len = strlen(word), limit = len < 5 ? 1 : len / 3 + 1, best = limit + 1;
 	const char *found = NULL;
 
 	for (size_t i = 0; i < n; i++) {

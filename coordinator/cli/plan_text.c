@@ -4,6 +4,9 @@
 
 #include "launch.h"
 
+/* Of 80 columns, less the label and the mark at the line's end. */
+#define COMMAND_COLS 64
+
 static const char *masked(const struct launch *l, const char *text, struct sb_strbuf *buf)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf plain = SB_STRBUF_INIT;
@@ -13,6 +16,27 @@ static const char *masked(const struct launch *l, const char *text, struct sb_st
 			sb_render_clean(buf, sb_strbuf_str(&plain), plain.len) < 0)
 		return SB_RENDER_HIDDEN;
 	return sb_strbuf_str(buf);
+}
+
+/* A text of several lines, each behind @indent; line ends at its end are dropped. */
+static void print_block(const struct launch *l, const char *text, const char *indent, FILE *out)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf plain = SB_STRBUF_INIT, line = SB_STRBUF_INIT;
+	const char *at;
+
+	/* Masked as a whole: a hidden value may have several lines itself. */
+	if (sb_mask_text(&l->mask, text, &plain) < 0) {
+		fprintf(out, "%s%s\n", indent, SB_RENDER_HIDDEN);
+		return;
+	}
+	for (at = sb_strbuf_str(&plain); at[strspn(at, "\n")]; at += *at == '\n') {
+		size_t len = strcspn(at, "\n");
+
+		sb_strbuf_reset(&line);
+		sb_render_clean(&line, at, len);
+		fprintf(out, "%s%s\n", indent, sb_strbuf_str(&line));
+		at += len;
+	}
 }
 
 static void print_hosts(const struct launch *l, FILE *out)
@@ -50,24 +74,42 @@ void plan_print_summary(const struct launch *l, FILE *out)
 	fputc('\n', out);
 	print_hosts(l, out);
 	fprintf(out, "Job:       %s\n\n", plan->job);
-	fprintf(out, "Serve command:\n  %s\n\n", masked(l, plan->serve_command, &text));
+	fprintf(out, "Serve command:\n");
+	print_block(l, plan->serve_command, "  ", out);
+	fputc('\n', out);
 }
 
+/* An option begins a new line where the old one would get too wide: what is printed can be read on
+ * a terminal and still be pasted into a shell. */
 static void print_argv(const struct launch *l, const Sparkbus__RankSpec *rank, FILE *out)
 {
-	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf line = SB_STRBUF_INIT;
+	size_t used = 0;
 
+	fprintf(out, "  command:   ");
 	for (size_t i = 0; i < rank->n_argv; i++) {
-		SB_CLEANUP(sb_strbuf_done) struct sb_strbuf word = SB_STRBUF_INIT;
+		SB_CLEANUP(sb_strbuf_done)
+		struct sb_strbuf word = SB_STRBUF_INIT, plain = SB_STRBUF_INIT;
+		bool option = rank->argv[i][0] == '-';
+		size_t width;
 
 		/* Masked before it is quoted: quoting would hide the value from the mask. */
-		sb_mask_text(&l->mask, rank->argv[i], &word);
-		if (i)
-			sb_strbuf_addc(&line, ' ');
-		sb_render_shell(&line, sb_strbuf_str(&word));
+		sb_mask_text(&l->mask, rank->argv[i], &plain);
+		sb_render_shell(&word, sb_strbuf_str(&plain));
+		width = sb_render_width(sb_strbuf_str(&word));
+		if (i + 1 < rank->n_argv && rank->argv[i + 1][0] != '-')
+			width += 1 + strlen(rank->argv[i + 1]); /* stays with its option */
+		if (option && used + width > COMMAND_COLS) {
+			fprintf(out, " \\\n               ");
+			used = 2;
+		} else if (i) {
+			fputc(' ', out);
+			used++;
+		}
+		/* Line ends inside a quoted script are part of it. */
+		fputs(sb_strbuf_str(&word), out);
+		used += sb_render_width(sb_strbuf_str(&word));
 	}
-	/* Line ends inside a quoted script are part of it. */
-	fprintf(out, "  command:   %s\n", sb_strbuf_str(&line));
+	fputc('\n', out);
 }
 
 static void print_env(const struct launch *l, const Sparkbus__RankSpec *rank, FILE *out)
@@ -106,27 +148,51 @@ static void print_ports(const Sparkbus__RankSpec *rank, FILE *out)
 	fputc('\n', out);
 }
 
+static void add_option(struct sb_strbuf *line, const char *name, const char *value)
+{
+	if (!*value)
+		return;
+	sb_strbuf_addf(line, " %s=", name);
+	sb_render_clean(line, value, strlen(value));
+}
+
 static void print_options(const Sparkbus__RankSpec *rank, FILE *out)
 {
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf line = SB_STRBUF_INIT;
 	const Sparkbus__ContainerOptions *o = rank->options;
 	char bytes[32];
 
 	if (!o)
 		return;
-	fprintf(out, "  container: %s%s%s", o->privileged ? "privileged " : "",
-			*o->gpus ? "gpus=" : "", o->gpus);
-	fprintf(out, "%s%s%s%s%s%s", *o->network ? " network=" : "", o->network,
-			*o->ipc ? " ipc=" : "", o->ipc, *o->user ? " user=" : "", o->user);
+	if (o->privileged)
+		sb_strbuf_adds(&line, " privileged");
+	add_option(&line, "gpus", o->gpus);
+	add_option(&line, "network", o->network);
+	add_option(&line, "ipc", o->ipc);
+	add_option(&line, "user", o->user);
 	if (o->shm_bytes)
-		fprintf(out, " shm=%s", sb_render_bytes(o->shm_bytes, bytes, sizeof(bytes)));
+		add_option(&line, "shm", sb_render_bytes(o->shm_bytes, bytes, sizeof(bytes)));
 	if (o->memory_bytes)
-		fprintf(out, " memory=%s", sb_render_bytes(o->memory_bytes, bytes, sizeof(bytes)));
+		add_option(&line, "memory", sb_render_bytes(o->memory_bytes, bytes, sizeof(bytes)));
 	for (size_t i = 0; i < o->n_cap_add; i++)
-		fprintf(out, " cap=%s", o->cap_add[i]);
+		add_option(&line, "cap", o->cap_add[i]);
+	for (size_t i = 0; i < o->n_security_opt; i++)
+		add_option(&line, "security", o->security_opt[i]);
+	for (size_t i = 0; i < o->n_ulimits; i++)
+		sb_strbuf_addf(&line, " ulimit=%s:%lld:%lld", o->ulimits[i]->name,
+				(long long)o->ulimits[i]->soft, (long long)o->ulimits[i]->hard);
 	for (size_t i = 0; i < o->n_devices; i++)
-		fprintf(out, " device=%s%s", o->devices[i]->path,
-				o->devices[i]->optional ? "?" : "");
-	fputc('\n', out);
+		sb_strbuf_addf(&line, " device=%s%s", o->devices[i]->path,
+				o->devices[i]->optional ? " (where there is one)" : "");
+	for (size_t i = 0; i < o->n_labels; i++)
+		add_option(&line, "label", o->labels[i]);
+	if (o->has_entrypoint_case == SPARKBUS__CONTAINER_OPTIONS__HAS_ENTRYPOINT_ENTRYPOINT)
+		sb_strbuf_addf(&line, " entrypoint='%s'", o->entrypoint);
+	if (o->init)
+		sb_strbuf_adds(&line, " init");
+	add_option(&line, "restart", o->restart_policy);
+	if (line.len)
+		fprintf(out, "  container:%s\n", sb_strbuf_str(&line));
 }
 
 void plan_print_ranks(const struct launch *l, FILE *out)
@@ -134,8 +200,8 @@ void plan_print_ranks(const struct launch *l, FILE *out)
 	for (size_t i = 0; i < l->plan->n_ranks; i++) {
 		const Sparkbus__RankSpec *rank = l->plan->ranks[i];
 
-		fprintf(out, "Rank %u on %s (%s), container %s, stage %u\n", rank->rank, rank->node,
-				rank->address, rank->container_name, rank->stage);
+		fprintf(out, "Rank %u on %s (%s), container %s\n", rank->rank, rank->node,
+				rank->address, rank->container_name);
 		print_argv(l, rank, out);
 		print_env(l, rank, out);
 		print_mounts(l, rank, out);

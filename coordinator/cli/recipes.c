@@ -146,16 +146,41 @@ static int take(const char *path, const char *name, char **ret_path, char **ret_
 	return 0;
 }
 
+/* What people call the recipe in @path: its stem, with its registry when it is a bundled one. */
+static int name_of(const char *path, char **ret, struct sb_err *err)
+{
+	SB_CLEANUP(sb_freep)
+	char *real = realpath(path, NULL), *root = realpath(bundled_root(), NULL);
+	const char *slash = strrchr(path, '/'), *stem = slash ? slash + 1 : path;
+	const char *dot = strrchr(stem, '.');
+	size_t len = root ? strlen(root) : 0;
+	int stem_len = (int)(dot && dot > stem ? (size_t)(dot - stem) : strlen(stem)), n;
+
+	if (real && root && !strncmp(real, root, len) && real[len] == '/' &&
+			strchr(real + len + 1, '/'))
+		n = asprintf(ret, "@%.*s/%.*s", (int)strcspn(real + len + 1, "/"), real + len + 1,
+				stem_len, stem);
+	else
+		n = asprintf(ret, "%.*s", stem_len, stem);
+	if (n >= 0)
+		return 0;
+	*ret = NULL;
+	return sb_err_nomem(err);
+}
+
 static int find_path(const char *target, char **ret_path, char **ret_name, struct sb_err *err)
 {
-	SB_CLEANUP(sb_freep) char *path = NULL;
+	SB_CLEANUP(sb_freep) char *path = NULL, *name = NULL;
 	int rc = expand_home(target, &path, err);
 
 	if (rc < 0)
 		return rc;
 	if (access(path, R_OK) < 0)
 		return sb_err_errno(err, errno, "recipe %s", path);
-	return take(path, path, ret_path, ret_name, err);
+	if (is_folder(path))
+		return sb_err_set(err, SB_E_INVALID, "recipe %s: is a folder, not a file", path);
+	rc = name_of(path, &name, err);
+	return rc < 0 ? rc : take(path, name, ret_path, ret_name, err);
 }
 
 static bool find_here(

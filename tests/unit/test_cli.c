@@ -352,6 +352,9 @@ START_TEST(a_launch_goes_from_the_recipe_to_ready)
 	r = RUN("run", recipe, "-H", "s1,s2", "--no-follow");
 	ck_status(r, 0);
 	ck_has(r->out, "http://127.0.0.1:8000/v1");
+	/* A path is not a name. */
+	ck_has(r->out, "Recipe:    two\n");
+	ck_assert_ptr_null(strstr(r->out, "Serve command:\n\n"));
 	ck_has(r->err, "[3/5] Preparing nodes");
 	ck_has(r->err, "[4/5] Fetching image — skipped (present)");
 	ck_assert_uint_eq(COUNT(0, COMMIT), 1);
@@ -363,7 +366,7 @@ START_TEST(a_launch_goes_from_the_recipe_to_ready)
 	r = RUN("status");
 	ck_status(r, 0);
 	ck_has(r->out, "state: ready");
-	ck_has(r->out, "Total: 1 job(s) on 2 node(s)");
+	ck_has(r->out, "Total: 1 job on 2 nodes");
 	r = RUN("run", recipe, "-H", "s1,s2", "--ensure");
 	ck_status(r, 0);
 	ck_has(r->out, "Job already running");
