@@ -22,8 +22,10 @@ static const char run_details[] =
 		"agent on the first node leads the launch. Ctrl-C only detaches: before the job is "
 		"ready the launch goes on (exit status 3), afterwards the log is left (0).";
 static const char stop_details[] =
-		"TARGET is a job id (8 to 12 hex digits are enough) or a recipe name. Every node of the "
-		"job tells what it read back after stopping: the container and the ports. Exit status: 0 "
+		"TARGET is a job id (8 to 12 hex digits are enough) or a recipe name. Every node "
+		"of the "
+		"job tells what it read back after stopping: the container and the ports. Exit "
+		"status: 0 "
 		"when every node is done, 1 when one failed, 3 when one did not answer.";
 static const char logs_details[] =
 		"TARGET is a job id or a recipe name. Logs stay readable after the job ended. "
