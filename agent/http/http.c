@@ -545,6 +545,24 @@ int sb_http_start(struct sb_http *http, const struct sb_http_ask *ask, struct sb
 
 /* --- life --- */
 
+/* curl_multi_init() opens a pair of sockets for curl_multi_wakeup() that children would inherit,
+ * and offers no way to name them: they are the descriptors that were not there before. */
+#define FDS_LOOKED_AT 1024
+
+static CURLM *multi_new(void)
+{
+	bool open[FDS_LOOKED_AT];
+	CURLM *multi;
+
+	for (int fd = 0; fd < FDS_LOOKED_AT; fd++)
+		open[fd] = fcntl(fd, F_GETFD) >= 0;
+	multi = curl_multi_init();
+	for (int fd = 0; fd < FDS_LOOKED_AT; fd++)
+		if (!open[fd])
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return multi;
+}
+
 static int copy_peer(struct sb_http *http, const struct sb_http_peer *peer)
 {
 	http->what = strdup(peer->what);
@@ -572,7 +590,7 @@ int sb_http_new(sd_event *loop, const struct sb_http_peer *peer, struct sb_http 
 	TAILQ_INIT(&http->all);
 	TAILQ_INIT(&http->ready);
 	http->loop = sd_event_ref(loop);
-	http->multi = curl_multi_init();
+	http->multi = multi_new();
 	rc = sd_event_add_time(loop, &http->timer, CLOCK_MONOTONIC, 0, 1000, on_time, http);
 	if (rc < 0 || !http->multi || copy_peer(http, peer) < 0) {
 		http_destroy(&http->destroy);

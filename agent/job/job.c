@@ -124,6 +124,8 @@ void job_event(struct job *job, enum sb_job_event ev, const char *reason)
 	if (to == st->state)
 		return;
 	st->state = to;
+	if (to == SPARKBUS__JOB_STATE__JOB_STOPPING)
+		st->health = SPARKBUS__HEALTH__HEALTH_UNKNOWN;
 	if (sb_job_ended(to)) {
 		st->ended_unix_ms = sb_now_unix_ms();
 		st->health = SPARKBUS__HEALTH__HEALTH_DEAD;

@@ -6,7 +6,9 @@
 #include "sb_link.h"
 #include "sb_tls.h"
 
-#define SB_DIAL_HANDSHAKE_MS 10000 /* from connect to an authenticated connection */
+/* From connect to an authenticated connection. It comes within milliseconds, or the node is off,
+ * frozen or behind a firewall: nobody should sit through a long deadline to learn that. */
+#define SB_DIAL_HANDSHAKE_MS 4000
 
 struct sb_dial;
 struct sb_dial_call;

@@ -41,6 +41,15 @@ static void refuse(const struct es_args *a, const char *fmt, ...)
 	exit(2);
 }
 
+/* What no parser knows is told by the outermost one, which has the program's bare name. */
+static void refuse_words(const struct es_args *a, const char *words) ES_NORETURN;
+static void refuse_words(const struct es_args *a, const char *words)
+{
+	fprintf(stderr, "%s\n%.*s: error: unrecognized arguments:%s\n", a->usage,
+			(int)strcspn(a->prog, " "), a->prog, words);
+	exit(2);
+}
+
 /* argparse names a flag by all its names: --tensor-parallel-size/-tp */
 static const char *full_name(const struct es_flag *f)
 {
@@ -280,7 +289,7 @@ void es_args_parse(struct es_args *a, int argc, char **argv)
 		i++;
 	}
 	if (unknown.len)
-		refuse(a, "unrecognized arguments:%s", unknown.p);
+		refuse_words(a, unknown.p);
 }
 
 void es_args_done(struct es_args *a)

@@ -372,7 +372,7 @@ static const struct {
 	{ 409, "{\"message\":\"Conflict. The name is in use\"}", SB_E_BUSY, false },
 	{ 400, "{\"message\":\"bad parameter\"}", SB_E_INVALID, false },
 	{ 500, "{\"message\":\"write /x: no space left on device\"}", SB_E_RANGE, true },
-	{ 500, "{\"message\":\"could not select device driver \\\"\\\"\"}", SB_E_UNAVAILABLE,
+	{ 500, "{\"message\":\"could not select device driver \\\"\\\"\"}", SB_E_UNSUPPORTED,
 			true },
 	{ 500, "{\"message\":\"oops\"}", SB_E_INTERNAL, false },
 	{ 500, "not json", SB_E_INTERNAL, false },

@@ -390,7 +390,9 @@ static char *odd_request(EVP_PKEY *key, EVP_PKEY *signer, const char *cn, const 
 	ck_assert_int_gt(X509_REQ_sign(csr, signer, EVP_sha256()), 0);
 	PEM_write_bio_X509_REQ(bio, csr);
 	len = BIO_get_mem_data(bio, &data);
-	text = strndup(data, (size_t)len);
+	text = calloc(1, (size_t)len + 1); /* the data of a memory BIO has no end mark */
+	ck_assert_ptr_nonnull(text);
+	memcpy(text, data, (size_t)len);
 	BIO_free(bio);
 	X509_REQ_free(csr);
 	sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
