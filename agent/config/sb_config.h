@@ -1,21 +1,23 @@
-/* sb_config.h - the agent's settings: /etc/sparkbus/agent.yaml, every key optional, none unknown. */
+/* sb_config.h - the agent's settings: /etc/sparkbus/agent.yaml, every key optional, none unknown.
+ */
 #ifndef SB_CONFIG_H
 #define SB_CONFIG_H
 
 #include "sb_err.h"
 
 struct sb_config {
-	char *identity_dir;      /* identity_dir:  /etc/sparkbus/identity */
-	char *state_dir;         /* state_dir:     /var/lib/sparkbus */
-	char *listen_address;    /* listen.address: "" = every address, IPv4 and IPv6 */
-	uint16_t control_port;   /* listen.control_port: 47100 */
-	uint16_t peer_port;      /* listen.peer_port:    47101 */
-	char *engine_socket;     /* engine.socket: /run/docker.sock */
-	char *hf_cache;          /* models.hf_cache: ~/.cache/huggingface of the first human user, else
-	                          * /var/lib/sparkbus/huggingface */
-	uint64_t log_max_bytes;  /* logs.max_bytes: 32 MiB, per rank ("32MiB", "64k", bytes) */
-	unsigned ended_jobs_kept; /* jobs.ended_kept: 32; older ended jobs and their logs are dropped */
-	int log_level;           /* log.level: error, warn, info, debug */
+	char *identity_dir;    /* identity_dir:  /etc/sparkbus/identity */
+	char *state_dir;       /* state_dir:     /var/lib/sparkbus */
+	char *listen_address;  /* listen.address: "" = every address, IPv4 and IPv6 */
+	uint16_t control_port; /* listen.control_port: 47100 */
+	uint16_t peer_port;    /* listen.peer_port:    47101 */
+	char *engine_socket;   /* engine.socket: /run/docker.sock */
+	char *hf_cache; /* models.hf_cache: ~/.cache/huggingface of the first human user, else
+			 * /var/lib/sparkbus/huggingface */
+	uint64_t log_max_bytes;   /* logs.max_bytes: 32 MiB, per rank ("32MiB", "64k", bytes) */
+	unsigned ended_jobs_kept; /* jobs.ended_kept: 32; older ended jobs and their logs are
+				     dropped */
+	int log_level;            /* log.level: error, warn, info, debug */
 };
 
 /** Defaults, then @path on top (NULL = defaults only). A missing file is an error unless @path is

@@ -242,7 +242,8 @@ static int open_http(struct docker *docker, struct sb_err *err)
 		.what = what,
 		.socket = docker->socket,
 		.hint_down = "start it: systemctl start docker",
-		.hint_denied = "run the agent as root or as a member of the group that owns the socket",
+		.hint_denied = "run the agent as root or as a member of the group that owns the "
+			       "socket",
 	};
 
 	if (!what)

@@ -1,8 +1,8 @@
 /* internal.h - shared by the files of agent/engine: running calls and streams.
  *
- * Layers: agent/http sends requests and knows nothing of containers. call.c owns running calls: negotiation of the API version, cancelling, the one
- * answer. docker.c, container.c, logs.c, pull.c and events.c are the operations; sb_engine_parts.h are the pure
- * parsers and builders they use. */
+ * Layers: agent/http sends requests and knows nothing of containers. call.c owns running calls:
+ * negotiation of the API version, cancelling, the one answer. docker.c, container.c, logs.c, pull.c
+ * and events.c are the operations; sb_engine_parts.h are the pure parsers and builders they use. */
 #ifndef SB_ENGINE_INTERNAL_H
 #define SB_ENGINE_INTERNAL_H
 
@@ -125,7 +125,8 @@ json_t *call_json(struct sb_engine_call *call, const struct sb_http_result *res)
 /** What an end of a request means: 0, or -code and @err. */
 int call_outcome(struct sb_engine_call *call, const struct sb_http_result *res, struct sb_err *err);
 
-/** Send the first request of @call, to @target, which is taken over. On failure the call is gone. */
+/** Send the first request of @call, to @target, which is taken over. On failure the call is gone.
+ */
 int call_launch(struct sb_engine_call *call, char *target, struct sb_engine_call **ret,
 		struct sb_err *err);
 /** call_new() and call_launch() of a request without body. */

@@ -48,8 +48,8 @@ struct sb_container_spec {
 	size_t n_security_opt;
 	const struct sb_engine_ulimit *ulimits;
 	size_t n_ulimits;
-	const char *gpus;    /* "" or NULL = none, "all", a count, "device=0,1" */
-	const char *ipc;     /* NULL or "" = engine's default, so for the next three */
+	const char *gpus; /* "" or NULL = none, "all", a count, "device=0,1" */
+	const char *ipc;  /* NULL or "" = engine's default, so for the next three */
 	const char *network;
 	const char *user;
 	const char *restart_policy; /* "always", "on-failure:3", ... */
@@ -89,7 +89,7 @@ struct sb_container_info {
 	int pid; /* 0 = not running */
 	int exit_code;
 	bool oom_killed;
-	const char *error; /* the engine's own words on a failed start */
+	const char *error;                          /* the engine's own words on a failed start */
 	uint64_t started_unix_ms, finished_unix_ms; /* 0 = never */
 	const struct sb_kv *labels;
 	size_t n_labels;
@@ -102,15 +102,15 @@ struct sb_engine_event {
 	const char *action; /* "start", "die", "destroy", "oom", "pull", ... */
 	const char *id;     /* container id, or image reference */
 	const char *name;
-	int exit_code; /* with "die", else 0 */
+	int exit_code;                  /* with "die", else 0 */
 	const struct sb_kv *attributes; /* labels among them */
 	size_t n_attributes;
 	uint64_t unix_ns;
 };
 struct sb_engine_log {
-	int stream;         /* 1 stdout, 2 stderr */
+	int stream; /* 1 stdout, 2 stderr */
 	uint64_t unix_ns;
-	const char *text;   /* one line without its end; longer ones come in parts of 16 KiB */
+	const char *text; /* one line without its end; longer ones come in parts of 16 KiB */
 	size_t len;
 };
 struct sb_engine_df {
@@ -120,16 +120,19 @@ struct sb_engine_df {
 /* @err is NULL on success. The other argument is NULL on failure. */
 typedef void (*sb_engine_done_fn)(void *ctx, const struct sb_err *err);
 typedef void (*sb_engine_id_fn)(void *ctx, const char *id, const struct sb_err *err);
-typedef void (*sb_engine_version_fn)(void *, const struct sb_engine_version *, const struct sb_err *);
+typedef void (*sb_engine_version_fn)(
+		void *, const struct sb_engine_version *, const struct sb_err *);
 typedef void (*sb_engine_info_fn)(void *, const struct sb_engine_info *, const struct sb_err *);
 typedef void (*sb_engine_df_fn)(void *, const struct sb_engine_df *, const struct sb_err *);
 typedef void (*sb_image_info_fn)(void *, const struct sb_image_info *, const struct sb_err *);
-typedef void (*sb_container_info_fn)(void *, const struct sb_container_info *, const struct sb_err *);
-typedef void (*sb_container_list_fn)(void *, const struct sb_container_info *list, size_t n,
-		const struct sb_err *);
+typedef void (*sb_container_info_fn)(
+		void *, const struct sb_container_info *, const struct sb_err *);
+typedef void (*sb_container_list_fn)(
+		void *, const struct sb_container_info *list, size_t n, const struct sb_err *);
 typedef void (*sb_engine_wait_fn)(void *ctx, int exit_code, const struct sb_err *err);
 /** Streams. @item is NULL at the end: then @err says why it ended, or is NULL at a normal end. */
-typedef void (*sb_engine_log_fn)(void *ctx, const struct sb_engine_log *item, const struct sb_err *);
+typedef void (*sb_engine_log_fn)(
+		void *ctx, const struct sb_engine_log *item, const struct sb_err *);
 /** @resync: the stream was (re)connected and events may have been missed that could not be
  * replayed: list the containers. Never ends by itself; reconnects with backoff, asking for what
  * happened since the last event seen. @err with @item NULL reports each lost connection. */
@@ -141,17 +144,23 @@ typedef void (*sb_pull_progress_fn)(void *ctx, const char *layer, const char *st
 /* Operations of an engine. NULL is not allowed in any member. */
 struct sb_engine_ops {
 	void (*free)(struct sb_engine *);
-	int (*ping)(struct sb_engine *, sb_engine_done_fn, void *, struct sb_engine_call **, struct sb_err *);
-	int (*version)(struct sb_engine *, sb_engine_version_fn, void *, struct sb_engine_call **, struct sb_err *);
-	int (*info)(struct sb_engine *, sb_engine_info_fn, void *, struct sb_engine_call **, struct sb_err *);
-	int (*df)(struct sb_engine *, sb_engine_df_fn, void *, struct sb_engine_call **, struct sb_err *);
+	int (*ping)(struct sb_engine *, sb_engine_done_fn, void *, struct sb_engine_call **,
+			struct sb_err *);
+	int (*version)(struct sb_engine *, sb_engine_version_fn, void *, struct sb_engine_call **,
+			struct sb_err *);
+	int (*info)(struct sb_engine *, sb_engine_info_fn, void *, struct sb_engine_call **,
+			struct sb_err *);
+	int (*df)(struct sb_engine *, sb_engine_df_fn, void *, struct sb_engine_call **,
+			struct sb_err *);
 	int (*image_inspect)(struct sb_engine *, const char *ref, sb_image_info_fn, void *,
 			struct sb_engine_call **, struct sb_err *);
 	/* @auth: value for X-Registry-Auth or NULL. @progress may be NULL. Deadline: 60 s without
 	 * any progress, none in total. An error inside the progress stream is the call's error. */
-	int (*image_pull)(struct sb_engine *, const char *ref, const char *auth, sb_pull_progress_fn,
-			sb_engine_done_fn, void *, struct sb_engine_call **, struct sb_err *);
-	/* id_fn gets the new container's id. SB_E_NOT_FOUND: no such image; SB_E_BUSY: name taken. */
+	int (*image_pull)(struct sb_engine *, const char *ref, const char *auth,
+			sb_pull_progress_fn, sb_engine_done_fn, void *, struct sb_engine_call **,
+			struct sb_err *);
+	/* id_fn gets the new container's id. SB_E_NOT_FOUND: no such image; SB_E_BUSY: name taken.
+	 */
 	int (*create)(struct sb_engine *, const struct sb_container_spec *, sb_engine_id_fn, void *,
 			struct sb_engine_call **, struct sb_err *);
 	int (*start)(struct sb_engine *, const char *id, sb_engine_done_fn, void *,
@@ -169,8 +178,8 @@ struct sb_engine_ops {
 	/* Already gone is success. */
 	int (*remove)(struct sb_engine *, const char *id, bool force, sb_engine_done_fn, void *,
 			struct sb_engine_call **, struct sb_err *);
-	/* All containers, also ended ones, that carry label @label ("key" or "key=value"; NULL = any).
-	 * Each is inspected, so no field is missing; at most 1024. */
+	/* All containers, also ended ones, that carry label @label ("key" or "key=value"; NULL =
+	 * any). Each is inspected, so no field is missing; at most 1024. */
 	int (*list)(struct sb_engine *, const char *label, sb_container_list_fn, void *,
 			struct sb_engine_call **, struct sb_err *);
 	/* Lines after @since_unix_ns (0 = from the beginning); follows until the container ends. A
@@ -183,7 +192,8 @@ struct sb_engine_ops {
 			struct sb_engine_call **, struct sb_err *);
 	/* Unpack the tar archive @tar (copied) into the folder @path of the container. */
 	int (*archive_put)(struct sb_engine *, const char *id, const char *path, const void *tar,
-			size_t len, sb_engine_done_fn, void *, struct sb_engine_call **, struct sb_err *);
+			size_t len, sb_engine_done_fn, void *, struct sb_engine_call **,
+			struct sb_err *);
 	/* A handle is valid until its (last) callback returns. NULL is fine. */
 	void (*cancel)(struct sb_engine *, struct sb_engine_call *);
 };
@@ -194,8 +204,8 @@ struct sb_engine {
 
 /** The Docker Engine (or Podman's compatible socket) at the unix socket @socket. Does not connect:
  * an absent engine makes operations fail with SB_E_UNAVAILABLE (or SB_E_DENIED), never this. */
-int sb_engine_docker_new(sd_event *loop, const char *socket, struct sb_engine **ret,
-		struct sb_err *err);
+int sb_engine_docker_new(
+		sd_event *loop, const char *socket, struct sb_engine **ret, struct sb_err *err);
 static inline void sb_engine_free(struct sb_engine *engine)
 {
 	if (engine)

@@ -21,7 +21,7 @@ size_t time_parse(const char *s, size_t len, uint64_t *ret_unix_ns);
 
 /* --- log streams --- */
 
-#define LOG_LINE_MAX  ((size_t)16 << 10) /* bytes; longer lines come in parts of this size */
+#define LOG_LINE_MAX  ((size_t)16 << 10)   /* bytes; longer lines come in parts of this size */
 #define LOG_FRAME_MAX ((uint32_t)16 << 20) /* bytes a frame may claim; engines write <= 1 MiB */
 #define LOG_STAMP_MAX 40                   /* bytes of a time at the start of a line */
 
@@ -54,8 +54,8 @@ struct log_parser {
 };
 
 /** Lines whose time is <= @since_unix_ns are left out; lines without a time never are. */
-void log_parser_init(struct log_parser *p, bool tty, uint64_t since_unix_ns, log_line_fn fn,
-		void *ctx);
+void log_parser_init(
+		struct log_parser *p, bool tty, uint64_t since_unix_ns, log_line_fn fn, void *ctx);
 /** Feed bytes, cut anywhere. Return: 0; what fn returned when not 0; -SB_E_PROTOCOL on a header
  * that no engine sends, or with the engine's own words if it reports an error in the stream. */
 int log_parser_feed(struct log_parser *p, const char *data, size_t len, struct sb_err *err);
@@ -65,7 +65,8 @@ int log_parser_end(struct log_parser *p, struct sb_err *err);
 
 /* --- JSON --- */
 
-#define JSON_NODES_MAX ((size_t)512 << 10) /* values in one document: bounds the memory of a tree */
+#define JSON_NODES_MAX ((size_t)512 << 10) /* values in one document: bounds the memory of a tree  \
+					    */
 
 /** Parse one document. -SB_E_PROTOCOL; -SB_E_RANGE with more than JSON_NODES_MAX values. */
 int json_parse(const char *data, size_t len, json_t **ret, struct sb_err *err);
@@ -98,7 +99,8 @@ int json_lines_end(struct json_lines *p, struct sb_err *err);
 unsigned api_parse(const char *version);
 #define API_VERSION(major, minor) (((unsigned)(major) << 16) | (unsigned)(minor))
 
-/** An engine's refusal as an error: code by status and text, the engine's own words. Return: -code. */
+/** An engine's refusal as an error: code by status and text, the engine's own words. Return: -code.
+ */
 int refusal_set(struct sb_err *err, int status, const char *body, size_t len);
 /** The same for words that came inside a progress stream. */
 int refusal_set_text(struct sb_err *err, const char *message);

@@ -6,10 +6,10 @@
 #include "sb_err.h"
 #include "sb_wire.h"
 
-#define SB_EVENTS_MAX       4096
-#define SB_EVENTS_MAX_BYTES ((size_t)2 << 20)
-#define SB_EVENTS_CURSOR    16 /* bytes: which ring, then which event */
-#define SB_EVENTS_TEXT_MAX  ((size_t)1024)       /* bytes of a line; '+' where it is cut */
+#define SB_EVENTS_MAX        4096
+#define SB_EVENTS_MAX_BYTES  ((size_t)2 << 20)
+#define SB_EVENTS_CURSOR     16                  /* bytes: which ring, then which event */
+#define SB_EVENTS_TEXT_MAX   ((size_t)1024)      /* bytes of a line; '+' where it is cut */
 #define SB_EVENTS_STATUS_MAX ((size_t)256 << 10) /* packed; a larger status is left out */
 
 struct sb_events;
@@ -27,13 +27,13 @@ void sb_events_add(struct sb_events *events, const char *kind, const char *job, 
 void sb_events_on_add(struct sb_events *events, void (*fn)(void *ctx), void *ctx);
 
 /** Fill @reply from @cursor (empty = from now, or from the oldest with @from_start) with at most
- * @max events of @job (NULL or "" = all; @max 0 = every one). A cursor of another ring (the agent was
- * restarted) starts at the oldest and has lost at least 1. Lost events count whatever their job was.
+ * @max events of @job (NULL or "" = all; @max 0 = every one). A cursor of another ring (the agent
+ * was restarted) starts at the oldest and has lost at least 1. Lost events count whatever their job
+ * was.
  * @reply is written only on success. The strings are borrowed until the next add; free only
  * the arrays with sb_events_reply_done(). -SB_E_INVALID for a cursor that is not ours. */
-int sb_events_read(struct sb_events *events, const void *cursor, size_t cursor_len,
-		bool from_start, const char *job, size_t max, Sparkbus__WatchEventsReply *reply,
-		struct sb_err *err);
+int sb_events_read(struct sb_events *events, const void *cursor, size_t cursor_len, bool from_start,
+		const char *job, size_t max, Sparkbus__WatchEventsReply *reply, struct sb_err *err);
 void sb_events_reply_done(Sparkbus__WatchEventsReply *reply);
 
 #endif

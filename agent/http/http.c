@@ -139,7 +139,8 @@ static void set_connect_err(const struct sb_http_req *req, struct sb_err *err)
 	if (errnum == ENOENT)
 		sb_err_set(err, SB_E_UNAVAILABLE, "%s: not running (no such socket)", http->what);
 	else if (errnum == ECONNREFUSED || errnum == 0)
-		sb_err_set(err, SB_E_UNAVAILABLE, "%s: not running (connection refused)", http->what);
+		sb_err_set(err, SB_E_UNAVAILABLE, "%s: not running (connection refused)",
+				http->what);
 	else
 		sb_err_set(err, SB_E_UNAVAILABLE, "%s: cannot connect (%s)", http->what,
 				strerror((int)errnum));
@@ -151,8 +152,7 @@ static void set_end_err(struct sb_http_req *req, CURLcode code)
 	const char *what = req->http->what;
 
 	if (req->over_cap) {
-		sb_err_set(&req->err, SB_E_RANGE,
-				"%s: reply larger than %zu bytes", what,
+		sb_err_set(&req->err, SB_E_RANGE, "%s: reply larger than %zu bytes", what,
 				req->buf.max);
 		return;
 	}
@@ -162,12 +162,10 @@ static void set_end_err(struct sb_http_req *req, CURLcode code)
 	}
 	for (size_t i = 0; i < sb_countof(ends); i++)
 		if (ends[i].from == code) {
-			sb_err_set(&req->err, ends[i].code, "%s: %s", what,
-					ends[i].text);
+			sb_err_set(&req->err, ends[i].code, "%s: %s", what, ends[i].text);
 			return;
 		}
-	sb_err_set(&req->err, SB_E_INTERNAL, "%s: %s", what,
-			curl_easy_strerror(code));
+	sb_err_set(&req->err, SB_E_INTERNAL, "%s: %s", what, curl_easy_strerror(code));
 }
 
 /* --- handing over: the only place where owners are called --- */
@@ -414,8 +412,8 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *arg)
 		sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 		return 0;
 	}
-	sb_err_set(&req->err, SB_E_TIMEOUT, "%s: silent for %llu ms",
-			http->what, (unsigned long long)req->ask.idle_ms);
+	sb_err_set(&req->err, SB_E_TIMEOUT, "%s: silent for %llu ms", http->what,
+			(unsigned long long)req->ask.idle_ms);
 	req->finished = true;
 	queue(req);
 	dispatch(http);
@@ -527,7 +525,8 @@ int sb_http_start(struct sb_http *http, const struct sb_http_ask *ask, struct sb
 		req_free(&req->later);
 		return sb_err_nomem(err);
 	}
-	req->ask.target = req->ask.auth = req->ask.bearer = NULL; /* curl has copies; the caller's may go */
+	req->ask.target = req->ask.auth = req->ask.bearer =
+			NULL; /* curl has copies; the caller's may go */
 	rc = arm_idle(req, err);
 	if (rc < 0) {
 		req_free(&req->later);

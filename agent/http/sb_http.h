@@ -23,10 +23,10 @@ struct sb_http_later {
 };
 
 struct sb_http_result {
-	int status;              /* 0 when no answer came */
-	const char *body;        /* of a collected reply, NUL-terminated, never NULL */
+	int status;       /* 0 when no answer came */
+	const char *body; /* of a collected reply, NUL-terminated, never NULL */
 	size_t len;
-	const char *api_version; /* header Api-Version, "" when absent */
+	const char *api_version;  /* header Api-Version, "" when absent */
 	const struct sb_err *err; /* transport failure; NULL when the reply is whole */
 };
 

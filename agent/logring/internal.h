@@ -8,7 +8,7 @@
  * seq u64, unix_ns u64, generation u64, text. */
 #define RECORD_HEAD  40u
 #define RECORD_MAX   (RECORD_HEAD + SB_LOGRING_LINE_MAX)
-#define BUFFER_BYTES ((size_t)64 << 10) /* appends held back; also the size of a read */
+#define BUFFER_BYTES ((size_t)64 << 10)   /* appends held back; also the size of a read */
 #define MARK_BYTES   ((uint64_t)64 << 10) /* one entry of the index per this much of a segment */
 #define SEGMENTS     8u
 #define SEQ_MAX      (UINT64_C(1) << 60) /* no ring gets there; a file that says so lies */
@@ -31,11 +31,11 @@ struct sb_logring {
 	uint64_t max_bytes, segment_bytes;
 	struct segment *segments; /* oldest first; appends go to the last */
 	size_t count, space;
-	int fd;        /* of the last segment, -1 = none yet */
-	char *buffer;  /* the last bytes of the last segment, not yet written; NULL until needed */
+	int fd;       /* of the last segment, -1 = none yet */
+	char *buffer; /* the last bytes of the last segment, not yet written; NULL until needed */
 	size_t buffered;
-	uint64_t next; /* seq of the next line */
-	uint64_t reopened_at; /* next when the ring was opened */
+	uint64_t next;                     /* seq of the next line */
+	uint64_t reopened_at;              /* next when the ring was opened */
 	uint64_t last_generation, last_ns; /* of the newest line from the engine; 0, 0 = none */
 };
 
@@ -51,7 +51,10 @@ struct walk {
 	int fd;          /* -1 = nothing of it is on disk */
 	char *data;
 };
-#define WALK_INIT { .fd = -1 }
+#define WALK_INIT                                                                                  \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
 
 void record_encode(char *head, const struct sb_logring_line *line);
 

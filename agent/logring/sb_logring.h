@@ -1,8 +1,8 @@
 /* sb_logring.h - the output of a job's rank on this node, kept on disk within a bound.
  * Lines outlive their container, a crash of the agent and a reboot. The oldest go first. A torn
- * record at the end (power cut, kill -9) is cut off when the ring is opened. Lines that could not be
- * kept (full disk, bytes that went bad) are counted as lost when a reader comes by. Not for use by
- * several threads at once. */
+ * record at the end (power cut, kill -9) is cut off when the ring is opened. Lines that could not
+ * be kept (full disk, bytes that went bad) are counted as lost when a reader comes by. Not for use
+ * by several threads at once. */
 #ifndef SB_LOGRING_H
 #define SB_LOGRING_H
 
@@ -23,16 +23,16 @@ struct sb_logring_line {
 };
 
 /** Open or make the ring in folder @dir (0700). @max_bytes: bound on its files (0 = default). */
-int sb_logring_open(const char *dir, uint64_t max_bytes, struct sb_logring **ret,
-		struct sb_err *err);
+int sb_logring_open(
+		const char *dir, uint64_t max_bytes, struct sb_logring **ret, struct sb_err *err);
 void sb_logring_close(struct sb_logring *ring);
 SB_DEFINE_CLEANUP(sb_logring_close, struct sb_logring *)
 /** Remove a ring that is not open, with its folder. Absent is fine. */
 int sb_logring_destroy(const char *dir, struct sb_err *err);
 
 /** Append one line (copied; cut at SB_LOGRING_LINE_MAX). Buffered: readers in this process see it
- * at once; sb_logring_flush() hands it to the kernel, and so do a full buffer, a read and the close.
- * A full disk loses the line, keeps the ring and returns the error. */
+ * at once; sb_logring_flush() hands it to the kernel, and so do a full buffer, a read and the
+ * close. A full disk loses the line, keeps the ring and returns the error. */
 int sb_logring_add(struct sb_logring *ring, uint64_t generation, int stream, uint64_t unix_ns,
 		const void *text, size_t len, struct sb_err *err);
 /** What cannot be written stays buffered for the next try. */

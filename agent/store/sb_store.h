@@ -23,9 +23,10 @@ int sb_store_put(struct sb_store *store, const char *job, const void *data, size
 /** Remove @job's record. Absent is fine. */
 int sb_store_remove(struct sb_store *store, const char *job, struct sb_err *err);
 /** Call @fn for every record, in name order. A record that cannot be read is
- * reported through @bad (may be NULL), and moved aside to "<job>.bad" when its file is at fault (its
- * name, kind or size) rather than the disk; the others are still given. @data is borrowed for the
- * call. @fn may put, remove and set aside. A negative result of @fn ends the walk and is returned. */
+ * reported through @bad (may be NULL), and moved aside to "<job>.bad" when its file is at fault
+ * (its name, kind or size) rather than the disk; the others are still given. @data is borrowed for
+ * the call. @fn may put, remove and set aside. A negative result of @fn ends the walk and is
+ * returned. */
 int sb_store_each(struct sb_store *store,
 		int (*fn)(void *ctx, const char *job, const void *data, size_t len),
 		void (*bad)(void *ctx, const char *job, const struct sb_err *err), void *ctx,

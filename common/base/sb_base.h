@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SB_CLEANUP(fn) __attribute__((cleanup(fn)))
+#define SB_CLEANUP(fn)             __attribute__((cleanup(fn)))
 #define SB_PRINTF(fmt_at, args_at) __attribute__((format(printf, fmt_at, args_at)))
-#define sb_countof(array) (sizeof(array) / sizeof((array)[0]))
+#define sb_countof(array)          (sizeof(array) / sizeof((array)[0]))
 
 /* Hand a pointer on and forget it here, so that the cleanup at scope exit finds NULL. */
 #define sb_steal(p)                                                                                \

@@ -8,18 +8,18 @@
 /** Codes are the wire's (bus.proto, enum Code): same numbers, never reused. */
 enum sb_code {
 	SB_OK = 0,
-	SB_E_INVALID = 1,     /* the input is wrong: a file, an option, a field */
-	SB_E_NOT_FOUND = 2,   /* no such node, job, file, image */
-	SB_E_BUSY = 3,        /* exists and is in use: port, name, job, lease */
-	SB_E_DENIED = 4,      /* refused: certificate, role, permission, trust */
-	SB_E_TIMEOUT = 5,     /* no answer within the deadline; the outcome is unknown */
-	SB_E_UNAVAILABLE = 6, /* cannot be reached, or is not running */
-	SB_E_PROTOCOL = 7,    /* bytes that are not what they should be */
-	SB_E_RANGE = 8,       /* over a cap or outside limits */
-	SB_E_NOMEM = 9,       /* out of memory */
-	SB_E_INTERNAL = 10,   /* our own bug, or the system failed us */
+	SB_E_INVALID = 1,      /* the input is wrong: a file, an option, a field */
+	SB_E_NOT_FOUND = 2,    /* no such node, job, file, image */
+	SB_E_BUSY = 3,         /* exists and is in use: port, name, job, lease */
+	SB_E_DENIED = 4,       /* refused: certificate, role, permission, trust */
+	SB_E_TIMEOUT = 5,      /* no answer within the deadline; the outcome is unknown */
+	SB_E_UNAVAILABLE = 6,  /* cannot be reached, or is not running */
+	SB_E_PROTOCOL = 7,     /* bytes that are not what they should be */
+	SB_E_RANGE = 8,        /* over a cap or outside limits */
+	SB_E_NOMEM = 9,        /* out of memory */
+	SB_E_INTERNAL = 10,    /* our own bug, or the system failed us */
 	SB_E_UNSUPPORTED = 11, /* a verb, protocol version or feature this build does not have */
-	SB_E_CANCELLED = 12,  /* given up by the caller */
+	SB_E_CANCELLED = 12,   /* given up by the caller */
 	SB_CODE_COUNT_,
 };
 
@@ -32,10 +32,14 @@ struct sb_err {
 	char hint[SB_ERR_HINT_MAX]; /* what to do about it, or empty */
 };
 
-#define SB_ERR_INIT { .code = SB_OK }
+#define SB_ERR_INIT                                                                                \
+	{                                                                                          \
+		.code = SB_OK                                                                      \
+	}
 
 /** Fill @err (may be NULL) and clear its hint. Control characters become spaces and what is no
- * UTF-8 becomes '?', so that text from a peer cannot forge lines. Arguments may point into @err. Return: -code, so that `return sb_err_set(...)` reads well. */
+ * UTF-8 becomes '?', so that text from a peer cannot forge lines. Arguments may point into @err.
+ * Return: -code, so that `return sb_err_set(...)` reads well. */
 int sb_err_set(struct sb_err *err, enum sb_code code, const char *fmt, ...) SB_PRINTF(3, 4);
 
 /** Put "context: " before the text already in @err (may be NULL). Return: @rc unchanged. */

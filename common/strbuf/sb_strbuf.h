@@ -15,7 +15,10 @@ struct sb_strbuf {
 	int failed;   /* first error of any add: 0, -SB_E_NOMEM or -SB_E_RANGE */
 };
 
-#define SB_STRBUF_INIT { 0 }
+#define SB_STRBUF_INIT                                                                             \
+	{                                                                                          \
+		0                                                                                  \
+	}
 
 /** Append. After a failure every further add does nothing and returns the same error, so a
  * writer may add many times and look at @buf->failed once.
@@ -27,7 +30,8 @@ int sb_strbuf_addf(struct sb_strbuf *buf, const char *fmt, ...) SB_PRINTF(2, 3);
 
 /** The text so far; "" when empty. Borrowed: lives until the next add. */
 const char *sb_strbuf_str(const struct sb_strbuf *buf);
-/** Hand the bytes to the caller (free()) and leave @buf empty; NULL when out of memory or failed. */
+/** Hand the bytes to the caller (free()) and leave @buf empty; NULL when out of memory or failed.
+ */
 char *sb_strbuf_steal(struct sb_strbuf *buf);
 /** Keep the allocation, forget the bytes and the error. */
 void sb_strbuf_reset(struct sb_strbuf *buf);

@@ -26,8 +26,8 @@ static inline void sb_tls_wipe_freep(char **pem)
 int sb_tls_csr_new(const char *key_pem, const char *name, char **ret_pem, struct sb_err *err);
 
 /** New authority: key and self-signed certificate, valid @days from now minus an hour. */
-int sb_tls_ca_new(const char *common_name, unsigned days, char **ret_key_pem,
-		char **ret_cert_pem, struct sb_err *err);
+int sb_tls_ca_new(const char *common_name, unsigned days, char **ret_key_pem, char **ret_cert_pem,
+		struct sb_err *err);
 
 struct sb_tls_sign {
 	enum sb_tls_role role;     /* sets the key usages: nodes serve and dial, operators dial */
@@ -42,9 +42,9 @@ int sb_tls_sign(const char *ca_key_pem, const char *ca_cert_pem, const char *csr
 		const struct sb_tls_sign *how, char **ret_cert_pem, struct sb_err *err);
 
 struct sb_tls_cert_info {
-	char name[64];       /* CN */
-	char issuer[128];    /* issuer's CN */
-	char serial[48];     /* lower-case hex, no separators */
+	char name[64];    /* CN */
+	char issuer[128]; /* issuer's CN */
+	char serial[48];  /* lower-case hex, no separators */
 	int64_t not_before_unix_s;
 	int64_t not_after_unix_s;
 };
@@ -72,9 +72,9 @@ int sb_tls_crl_has(const char *crl_pem, const char *serial_hex, bool *ret, struc
 
 /* What one side needs to talk TLS. Borrowed PEM text. */
 struct sb_tls_creds {
-	const char *cert_pem;    /* own certificate */
-	const char *key_pem;     /* own key */
-	const char *peer_ca_pem; /* authority that the other side must be signed by */
+	const char *cert_pem;     /* own certificate */
+	const char *key_pem;      /* own key */
+	const char *peer_ca_pem;  /* authority that the other side must be signed by */
 	const char *peer_crl_pem; /* may be NULL */
 	/* The authority of our own certificate and its list, when known; may be NULL. Only
 	 * sb_tls_diagnose() looks at them, to tell what the other side holds against us. */

@@ -75,8 +75,8 @@ int sb_yaml_render(const struct sb_yaml_node *node, struct sb_strbuf *out);
 int sb_yaml_render_float(double value, struct sb_strbuf *out);
 
 /** Fill @err with "name:line:col: <text>". Return: -SB_E_INVALID. */
-int sb_yaml_err(const struct sb_yaml_doc *doc, const struct sb_yaml_node *node,
-		struct sb_err *err, const char *fmt, ...) SB_PRINTF(4, 5);
+int sb_yaml_err(const struct sb_yaml_doc *doc, const struct sb_yaml_node *node, struct sb_err *err,
+		const char *fmt, ...) SB_PRINTF(4, 5);
 /** Refuse a node that is not of @want: "name:3:7: port: expected a whole number, got text".
  * An int passes where a float is wanted. Return: 0 or -SB_E_INVALID. */
 int sb_yaml_expect(const struct sb_yaml_doc *doc, const struct sb_yaml_node *node,

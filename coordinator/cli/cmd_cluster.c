@@ -24,7 +24,8 @@
 			{ OPT_TEXT, 0, "topology", NULL, "KIND", "none, direct, switch or ring",   \
 				CLUSTER_OPT(topology) },                                           \
 			{ OPT_LIST, 0, "executor", NULL, "KEY=VALUE",                              \
-				"container setting for every job here (repeat; KEY takes it back)",     \
+				"container setting for every job here (repeat; KEY takes it "      \
+				"back)",                                                           \
 				CLUSTER_OPT(executor) },                                           \
 	{                                                                                          \
 		OPT_FLAG, 0, "default", NULL, NULL, "make it the default cluster",                 \
@@ -201,7 +202,8 @@ static int set_executor(
 			take_out(c->executor, &c->n_executor, k);
 			break;
 		}
-		if (text[key]) /* "gpus=" is a setting, too: none; a bare "gpus" only takes it back */
+		if (text[key]) /* "gpus=" is a setting, too: none; a bare "gpus" only takes it back
+				*/
 			rc = append(&c->executor, &c->n_executor, text, err);
 		if (rc < 0)
 			return rc;

@@ -140,7 +140,8 @@ static int judge(struct pull *p)
 		if (answer->reply || interrupted())
 			continue;
 		cli_fail(p->l->cli, &answer->err);
-		status = EXIT_FAILED; /* also where a node is silent: it is known that nothing runs */
+		status = EXIT_FAILED; /* also where a node is silent: it is known that nothing runs
+				       */
 	}
 	return interrupted() ? EXIT_INTERRUPT : status;
 }

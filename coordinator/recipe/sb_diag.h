@@ -15,7 +15,10 @@ struct sb_diags {
 	struct sb_diag *items;
 	size_t n;
 };
-#define SB_DIAGS_INIT { 0 }
+#define SB_DIAGS_INIT                                                                              \
+	{                                                                                          \
+		0                                                                                  \
+	}
 /** What a file full of mistakes can add; further remarks are dropped. */
 #define SB_DIAGS_MAX 500u
 /** Add a remark; @diags may be NULL. Out of memory drops it. */

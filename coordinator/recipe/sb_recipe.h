@@ -29,7 +29,7 @@ const char *sb_recipe_path(const struct sb_recipe *recipe);
 /* One override as given: "-o key=value" or a dedicated option turned into one. */
 struct sb_override {
 	const char *key;
-	const char *value;  /* text; typed by the -o rules (true/yes, integers, floats, else text) */
+	const char *value; /* text; typed by the -o rules (true/yes, integers, floats, else text) */
 	const char *origin; /* "-o", "--tp", ...; for explain */
 };
 
@@ -79,7 +79,7 @@ struct sb_value {
 	const char *text;   /* as it is put into a command; "" for null */
 	const char *origin; /* "recipe", "-o", "--tp", ... */
 	unsigned line, col; /* in the recipe; 0 when the value does not come from there */
-	bool truthy;        /* as the recipe format counts: not null, false, 0, "" or an empty list */
+	bool truthy; /* as the recipe format counts: not null, false, 0, "" or an empty list */
 };
 /** The value of @key; NULL when it is unset or null. */
 const struct sb_value *sb_workload_config(const struct sb_workload *w, const char *key);
@@ -116,7 +116,7 @@ struct sb_strings {
 /* How the container is run. Built-in values are the least that NCCL over RDMA needs. */
 struct sb_executor {
 	bool auto_remove, privileged;
-	bool default_devices;   /* @devices is the built-in list: absent ones are left out */
+	bool default_devices; /* @devices is the built-in list: absent ones are left out */
 	const char *gpus, *ipc, *network; /* "" = not given to the engine */
 	const char *user;                 /* "auto", "uid:gid", a name; "" = the image's */
 	const char *restart_policy;       /* "" = none; when set, auto_remove is false */
@@ -129,7 +129,8 @@ struct sb_executor {
 const struct sb_executor *sb_workload_executor(const struct sb_workload *w);
 /** Executor keys that overrides and clusters may set; NULL past the end. */
 const char *sb_executor_key(size_t i);
-/** "32gb", "512m", "100": bytes, powers of 1024, as docker counts them. Return: 0; -SB_E_INVALID. */
+/** "32gb", "512m", "100": bytes, powers of 1024, as docker counts them. Return: 0; -SB_E_INVALID.
+ */
 int sb_size_parse(const char *text, uint64_t *ret_bytes);
 
 /** The command template with placeholders substituted, trailing blanks behind line-continuing

@@ -122,8 +122,8 @@ static json_t *enum_json(const ProtobufCFieldDescriptor *field, int value)
 
 	const char *bare = row ? strchr(row->name, '_') : NULL;
 
-	/* JOB_READY is "READY": the prefix only keeps C's names apart. A newer agent may send values
-	 * that this build has no name for. */
+	/* JOB_READY is "READY": the prefix only keeps C's names apart. A newer agent may send
+	 * values that this build has no name for. */
 	if (!row)
 		return json_integer(value);
 	return json_string(bare ? bare + 1 : row->name);

@@ -43,8 +43,8 @@ struct sb_engine *fake_engine_ops(struct fake_engine *fake);
 /** An image is on the node, or not. A pull that succeeds puts it there. */
 void fake_engine_image(struct fake_engine *fake, const char *ref, bool present);
 /** The next @op ends with this error, and does nothing else. */
-void fake_engine_fail_next(struct fake_engine *fake, enum fake_op op, enum sb_code code,
-		const char *text);
+void fake_engine_fail_next(
+		struct fake_engine *fake, enum fake_op op, enum sb_code code, const char *text);
 /** Calls of @op are held back: neither act nor answer. */
 void fake_engine_delay(struct fake_engine *fake, enum fake_op op);
 /** Let go what is held back of @op, and hold nothing any more. */

@@ -3,7 +3,7 @@
 
 #include "sb_lifecycle.h"
 
-#define STATES (SPARKBUS__JOB_STATE__JOB_FAILED + 1)
+#define STATES   (SPARKBUS__JOB_STATE__JOB_FAILED + 1)
 #define S(state) SPARKBUS__JOB_STATE__JOB_##state
 
 START_TEST(an_ended_job_stays_ended)

@@ -79,9 +79,17 @@ END_TEST
 START_TEST(a_valid_answer_without_a_product_is_not)
 {
 	static const char *const dead[] = {
-		"", "null", "[]", "{}", "not json", "{\"choices\":[]}", "{\"choices\":{}}",
-		"{\"choices\":[{}],\"usage\":{\"completion_tokens\":0}}", "{\"status\":\"ok\"}",
-		"{\"choices\":", "\xff\xfe",
+		"",
+		"null",
+		"[]",
+		"{}",
+		"not json",
+		"{\"choices\":[]}",
+		"{\"choices\":{}}",
+		"{\"choices\":[{}],\"usage\":{\"completion_tokens\":0}}",
+		"{\"status\":\"ok\"}",
+		"{\"choices\":",
+		"\xff\xfe",
 	};
 
 	for (size_t i = 0; i < sb_countof(dead); i++)
