@@ -65,6 +65,11 @@ bool sb_job_active(sb_job_state state)
 	return state >= S(STARTING) && state <= S(STOPPING);
 }
 
+bool sb_job_startable(sb_job_state state)
+{
+	return state >= S(PREPARED) && state < S(STOPPING);
+}
+
 const char *sb_job_state_name(sb_job_state state)
 {
 	return (unsigned)state < sb_countof(job_names) ? job_names[state] : "UNSPECIFIED";
