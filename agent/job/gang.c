@@ -14,8 +14,9 @@
 
 #include "gang.h"
 
-#define OWED_RETRY_MS       5000
-#define GATE_DEFAULT_MS     120000
+#define OWED_RETRY_MS   5000
+#define GATE_DEFAULT_MS 120000
+#define PROVE_AGAIN_MS  10000
 
 #define J(state) SPARKBUS__JOB_STATE__JOB_##state
 #define R(state) SPARKBUS__RANK_STATE__RANK_##state
@@ -25,7 +26,7 @@ Sparkbus__JobStatus *gang_status(const struct gang *gang)
 	return gang->job->rec->status;
 }
 
-static bool stopping(const struct gang *gang)
+bool gang_stopping(const struct gang *gang)
 {
 	return gang_status(gang)->state == J(STOPPING) || sb_job_ended(gang_status(gang)->state);
 }
@@ -59,22 +60,38 @@ static void SB_PRINTF(2, 3) fail(struct gang *gang, const char *fmt, ...)
 
 /* --- proving life --- */
 
-static void on_probed(void *ctx, const struct sb_err *err)
+static void probe(struct gang *gang);
+
+static int on_prove_again(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct gang *gang = ctx;
-	Sparkbus__JobStatus *st = gang_status(gang);
 
-	gang->probe = NULL;
-	if (stopping(gang))
-		return;
-	if (err) {
+	if (!gang_stopping(gang))
+		probe(gang);
+	return 0;
+}
+
+/* A job that was READY is not killed for an answer that did not come: the agent's restart, which
+ * made it ask again, changes no running job. */
+static void not_proved(struct gang *gang, const struct sb_err *err)
+{
+	if (gang_status(gang)->state == J(STARTING)) {
 		fail(gang, "the engine never came alive: %s", err->text);
 		return;
 	}
-	st->health = SPARKBUS__HEALTH__HEALTH_HEALTHY;
-	st->proved_unix_ms = sb_now_unix_ms();
+	gang_status(gang)->health = SPARKBUS__HEALTH__HEALTH_UNKNOWN;
+	job_event(gang->job, SB_JOB_EV_SILENT, err->text);
+	sb_timer_once(gang->job->jobs->env.loop, &gang->probe_timer, PROVE_AGAIN_MS, on_prove_again,
+			gang, NULL);
+}
+
+static void alive(struct gang *gang, Sparkbus__Health health)
+{
+	Sparkbus__JobStatus *st = gang_status(gang);
+
+	st->health = health;
 	if (!st->ready_unix_ms)
-		st->ready_unix_ms = st->proved_unix_ms;
+		st->ready_unix_ms = sb_now_unix_ms();
 	set_str(&st->reason, "");
 	if (st->state == J(READY)) { /* after a restart of the agent: known again */
 		job_save(gang->job);
@@ -84,9 +101,29 @@ static void on_probed(void *ctx, const struct sb_err *err)
 	}
 }
 
+static void on_probed(void *ctx, const struct sb_err *err)
+{
+	struct gang *gang = ctx;
+
+	gang->probe = NULL;
+	if (gang_stopping(gang))
+		return;
+	if (err) {
+		not_proved(gang, err);
+		return;
+	}
+	gang_status(gang)->proved_unix_ms = sb_now_unix_ms();
+	alive(gang, SPARKBUS__HEALTH__HEALTH_HEALTHY);
+}
+
+static const char *doing(const struct gang *gang)
+{
+	return gang_status(gang)->state == J(STARTING) ? "loading" : "checking";
+}
+
 static void on_probe_progress(void *ctx, const char *text)
 {
-	gang_say(ctx, "loading: %s", text);
+	gang_say(ctx, "%s: %s", doing(ctx), text);
 }
 
 static void probe(struct gang *gang)
@@ -97,11 +134,11 @@ static void probe(struct gang *gang)
 	if (gang->probe)
 		return;
 	sd_event_source_disable_unref(sb_steal(gang->gate_timer));
-	gang_say(gang, "loading: waiting for the engine");
 	if (!r || r->port == 0) { /* nothing to ask: running is all that can be said */
-		job_event(gang->job, SB_JOB_EV_ALIVE, "");
+		alive(gang, SPARKBUS__HEALTH__HEALTH_UNKNOWN);
 		return;
 	}
+	gang_say(gang, "%s: waiting for the engine", doing(gang));
 	if (sb_probe_start(gang->job->jobs->env.loop, r, on_probe_progress, on_probed, gang,
 			    &gang->probe, &err) < 0)
 		fail(gang, "the engine cannot be probed: %s", err.text);
@@ -109,12 +146,18 @@ static void probe(struct gang *gang)
 
 /* --- stages --- */
 
-static bool stage_has(const struct gang *gang, uint32_t stage)
+/* The first stage after @stage that has a rank; @stage when there is none. */
+static uint32_t stage_after(const struct gang *gang, uint32_t stage)
 {
-	for (size_t i = 0; i < gang->n; i++)
-		if (gang->ranks[i].spec->stage == stage)
-			return true;
-	return false;
+	uint32_t next = stage;
+
+	for (size_t i = 0; i < gang->n; i++) {
+		uint32_t own = gang->ranks[i].spec->stage;
+
+		if (own > stage && (next == stage || own < next))
+			next = own;
+	}
+	return next;
 }
 
 static uint32_t last_stage(const struct gang *gang)
@@ -156,17 +199,19 @@ static void arm_gate_timeout(struct gang *gang)
 			wait_ms = own;
 	}
 	if (wait_ms)
-		sb_timer_once(gang->job->jobs->env.loop, &gang->gate_timer, wait_ms, on_gate_timeout,
-				gang, NULL);
+		sb_timer_once(gang->job->jobs->env.loop, &gang->gate_timer, wait_ms,
+				on_gate_timeout, gang, NULL);
 }
 
+/* Our own rank may answer at once, and its answer may end the stage, or the gang. */
 static void start_stage(struct gang *gang)
 {
+	uint32_t stage = gang->stage;
+
+	arm_gate_timeout(gang);
 	for (size_t i = 0; i < gang->n; i++)
-		if (gang->ranks[i].spec->stage == gang->stage && !stopping(gang))
+		if (gang->ranks[i].spec->stage == stage && !gang_stopping(gang))
 			member_start(&gang->ranks[i]);
-	if (!stopping(gang))
-		arm_gate_timeout(gang);
 }
 
 /* Go on when everything that this stage waits for is there. */
@@ -193,9 +238,7 @@ static void check_stage(struct gang *gang)
 		probe(gang);
 		return;
 	}
-	do
-		gang->stage++;
-	while (!stage_has(gang, gang->stage));
+	gang->stage = stage_after(gang, gang->stage);
 	start_stage(gang);
 }
 
@@ -210,10 +253,10 @@ static void keep_status(struct gang *gang, struct member *m, const Sparkbus__Ran
 	if (status == old || sb_wire_dup(&status->base, &copy, NULL) < 0)
 		return;
 	if (old->state != status->state && m->spec->rank != 0)
-		sb_events_add(gang->job->jobs->env.events, "rank.state", st->job, (int)m->spec->rank,
-				NULL, "rank %u on %s %s%s%s", m->spec->rank, m->spec->node,
-				sb_rank_state_name(status->state), sb_empty(status->reason) ? "" : ": ",
-				status->reason);
+		sb_events_add(gang->job->jobs->env.events, "rank.state", st->job,
+				(int)m->spec->rank, NULL, "rank %u on %s %s%s%s", m->spec->rank,
+				m->spec->node, sb_rank_state_name(status->state),
+				sb_empty(status->reason) ? "" : ": ", status->reason);
 	sparkbus__rank_status__free_unpacked(old, NULL);
 	st->ranks[m->spec->rank] = (Sparkbus__RankStatus *)copy;
 	job_changed(gang->job);
@@ -239,7 +282,7 @@ void gang_news(struct gang *gang, struct member *m, const Sparkbus__RankStatus *
 	keep_status(gang, m, status);
 	if (status->stopped_by_operator && !gang->job->rec->tombstone)
 		stopped_there(gang, m);
-	if (stopping(gang))
+	if (gang_stopping(gang))
 		return;
 	if (status->state == R(EXITED) || status->state == R(GONE)) {
 		fail(gang, "rank %u (%s) died: %s", m->spec->rank, m->spec->node, status->reason);
@@ -254,19 +297,21 @@ void gang_silent(struct gang *gang, struct member *m, const struct sb_err *err)
 {
 	Sparkbus__RankStatus *st = gang_status(gang)->ranks[m->spec->rank];
 
+	m->version = 0; /* what it says next is news, whatever it was before */
 	if (st->state != R(UNKNOWN)) {
 		st->state = R(UNKNOWN);
 		set_str(&st->reason, err->text);
 		sb_events_add(gang->job->jobs->env.events, "rank.state", gang_status(gang)->job,
-				(int)m->spec->rank, NULL, "rank %u on %s unknown: %s", m->spec->rank,
-				m->spec->node, err->text);
+				(int)m->spec->rank, NULL, "rank %u on %s unknown: %s",
+				m->spec->rank, m->spec->node, err->text);
 	}
 	gang_say(gang, "waiting for rank %u (%s): %s", m->spec->rank, m->spec->node, err->text);
 }
 
 void gang_refused(struct gang *gang, struct member *m, const struct sb_err *err)
 {
-	fail(gang, "rank %u (%s) could not be started: %s", m->spec->rank, m->spec->node, err->text);
+	fail(gang, "rank %u (%s) could not be started: %s", m->spec->rank, m->spec->node,
+			err->text);
 }
 
 /* Own rank's news comes from under the feet of the code that changed it: take it later. */
@@ -295,21 +340,31 @@ static int on_owed(sd_event_source *source, uint64_t usec, void *ctx)
 	return 0;
 }
 
-static void keep_owed(struct gang *gang)
+/* True when it is not what the record has. */
+static bool keep_owed(struct gang *gang)
 {
 	Sparkbus__JobRecord *rec = gang->job->rec;
+	uint32_t *list = calloc(gang->n, sizeof(*list));
 	size_t n = 0;
+	bool changed;
 
-	free(rec->owed_stops);
-	rec->n_owed_stops = 0;
-	rec->owed_stops = calloc(gang->n, sizeof(*rec->owed_stops));
-	for (size_t i = 0; rec->owed_stops && i < gang->n; i++)
+	for (size_t i = 0; list && i < gang->n; i++)
 		if (gang->ranks[i].owed)
-			rec->owed_stops[n++] = gang->ranks[i].spec->rank;
-	rec->n_owed_stops = n;
-	if (n)
+			list[n++] = gang->ranks[i].spec->rank;
+	changed = list &&
+			(n != rec->n_owed_stops ||
+					(n &&
+							memcmp(list, rec->owed_stops,
+									n * sizeof(*list)) != 0));
+	if (list) {
+		free(rec->owed_stops);
+		rec->owed_stops = list;
+		rec->n_owed_stops = n;
+	}
+	if (rec->n_owed_stops)
 		sb_timer_once(gang->job->jobs->env.loop, &gang->owed_timer, OWED_RETRY_MS, on_owed,
 				gang, NULL);
+	return changed;
 }
 
 /* When one rank dies the others soon die of it, and the leader may hear of a victim first. Now that
@@ -324,26 +379,27 @@ static void blame_first(struct gang *gang)
 				(!first || st->ranks[i]->finished_unix_ms < first->finished_unix_ms))
 			first = st->ranks[i];
 	if (first && !gang->job->rec->tombstone)
-		set_strf(&st->reason, "rank %u (%s) died: %s", first->rank, first->node, first->reason);
+		set_strf(&st->reason, "rank %u (%s) died: %s", first->rank, first->node,
+				first->reason);
 }
 
 void gang_member_down(struct gang *gang)
 {
-	bool waiting = false;
+	bool waiting = false, changed;
 
 	for (size_t i = 0; i < gang->n; i++)
 		waiting |= gang->ranks[i].stop_pending;
 	if (waiting)
 		return;
-	keep_owed(gang);
-	if (gang_status(gang)->state != J(STOPPING)) {
+	changed = keep_owed(gang);
+	if (gang_status(gang)->state == J(STOPPING)) {
+		blame_first(gang);
+		job_event(gang->job,
+				gang->job->rec->tombstone ? SB_JOB_EV_GONE_STOPPED
+							  : SB_JOB_EV_GONE_FAILED,
+				NULL);
+	} else if (changed) /* a node that is away is asked every few seconds; that is no news */
 		job_save(gang->job);
-		return;
-	}
-	blame_first(gang);
-	job_event(gang->job,
-			gang->job->rec->tombstone ? SB_JOB_EV_GONE_STOPPED : SB_JOB_EV_GONE_FAILED,
-			NULL);
 }
 
 static void quiet(struct gang *gang)
@@ -351,6 +407,7 @@ static void quiet(struct gang *gang)
 	if (gang->probe)
 		sb_probe_cancel(sb_steal(gang->probe));
 	sd_event_source_disable_unref(sb_steal(gang->gate_timer));
+	sd_event_source_disable_unref(sb_steal(gang->probe_timer));
 	for (size_t i = 0; i < gang->n; i++)
 		member_quiet(&gang->ranks[i]);
 }
@@ -419,6 +476,18 @@ static void resume_ready(struct gang *gang)
 	probe(gang);
 }
 
+/* Ranks of later stages are watched from now on: by that their nodes learn that the job is
+ * committed, and keep their leases; and one that is lost is known before its turn. */
+static void begin(struct gang *gang)
+{
+	start_stage(gang);
+	if (!gang_stopping(gang))
+		check_stage(gang);
+	for (size_t i = 0; i < gang->n && !gang_stopping(gang); i++)
+		if (gang->ranks[i].spec->stage > gang->stage)
+			member_watch(&gang->ranks[i]);
+}
+
 int gang_run(struct job *job, struct sb_err *err)
 {
 	struct gang *gang = job->gang;
@@ -430,9 +499,7 @@ int gang_run(struct job *job, struct sb_err *err)
 		return sb_err_nomem(err);
 	switch (gang_status(gang)->state) {
 	case J(STARTING):
-		start_stage(gang);
-		if (!stopping(gang))
-			check_stage(gang);
+		begin(gang);
 		break;
 	case J(READY):
 	case J(UNHEALTHY):

@@ -24,13 +24,15 @@ struct member {
 struct gang {
 	struct job *job;
 	struct sb_probe *probe;
-	sd_event_source *gate_timer, *owed_timer, *own_changed;
+	sd_event_source *gate_timer, *owed_timer, *probe_timer, *own_changed;
 	uint32_t stage;
 	bool ending;
 	size_t n;
 	struct member ranks[];
 };
 
+/* Ending or ended: what ranks say now changes nothing. */
+bool gang_stopping(const struct gang *gang);
 Sparkbus__JobStatus *gang_status(const struct gang *gang);
 /* What the job is doing now, for people: reason and event. */
 void gang_say(struct gang *gang, const char *fmt, ...) SB_PRINTF(2, 3);

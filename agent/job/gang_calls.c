@@ -53,6 +53,8 @@ void member_quiet(struct member *m)
 
 static void again(struct member *m, unsigned delay_ms, sd_event_time_handler_t fn)
 {
+	/* A timer that is armed again keeps its function: this one may have had another. */
+	sd_event_source_disable_unref(sb_steal(m->retry));
 	sb_timer_once(env(m)->loop, &m->retry, delay_ms, fn, m, NULL);
 }
 
@@ -66,10 +68,10 @@ static int on_start_again(sd_event_source *source, uint64_t usec, void *ctx)
 
 /* Starting may be repeated, so a node that is away for a moment (its agent restarts) is asked
  * again, up to a limit: the launch is for somebody who waits. */
-static void start_answered(struct member *m, const Sparkbus__RankStatus *status,
-		const struct sb_err *err)
+static void start_answered(
+		struct member *m, const Sparkbus__RankStatus *status, const struct sb_err *err)
 {
-	if (m->gang->ending)
+	if (m->gang->ending || gang_stopping(m->gang))
 		return;
 	if (!err) {
 		m->patience_ms = 0;
@@ -119,6 +121,7 @@ void member_start(struct member *m)
 {
 	struct sb_err err = SB_ERR_INIT;
 
+	member_quiet(m); /* it was watched until now */
 	if (!m->patience_ms)
 		m->patience_ms = sb_now_boot_ms() + START_PATIENCE_MS;
 	if ((is_own(m) ? start_own(m, &err) : start_peer(m, &err)) < 0)
@@ -150,7 +153,6 @@ static void on_watch_reply(void *ctx, const Sparkbus__Response *reply, const str
 		gang_news(m->gang, m, &lost);
 	} else if (err) {
 		gang_silent(m->gang, m, err);
-		m->version = 0; /* what it says next is news, whatever it was before */
 		again(m, RETRY_MS, on_watch_again);
 	} else {
 		gang_news(m->gang, m, reply->watch_rank);
@@ -190,12 +192,18 @@ static int on_stop_again(sd_event_source *source, uint64_t usec, void *ctx)
 }
 
 /* Answered, or given up for now: then it is owed, and the job may end without it. */
-static void stop_answered(struct member *m, const Sparkbus__StopJobReply *reply,
-		const struct sb_err *err)
+static void stop_answered(
+		struct member *m, const Sparkbus__StopJobReply *reply, const struct sb_err *err)
 {
 	Sparkbus__RankStatus *st = gang_status(m->gang)->ranks[m->spec->rank];
 	bool gone = err && err->code == SB_E_NOT_FOUND; /* no such launch there: nothing to stop */
-	bool down = gone || (reply && reply->outcome == SPARKBUS__OUTCOME__OUTCOME_DONE);
+	/* A port that somebody else has opened is no reason to stop it again. */
+	bool down = gone ||
+			(reply &&
+					(reply->outcome == SPARKBUS__OUTCOME__OUTCOME_DONE ||
+							(reply->rank &&
+									reply->rank->state ==
+											SPARKBUS__RANK_STATE__RANK_GONE)));
 
 	if (reply && reply->rank)
 		gang_news(m->gang, m, reply->rank);
@@ -249,6 +257,7 @@ void member_stop(struct member *m)
 	Sparkbus__StopRankRequest body = SPARKBUS__STOP_RANK_REQUEST__INIT;
 	Sparkbus__Request request = SPARKBUS__REQUEST__INIT;
 	const Sparkbus__JobRecord *rec = m->gang->job->rec;
+	uint64_t deadline_ms = (uint64_t)rec->plan->stop_grace_s * 1000 + STOP_EXTRA_MS;
 	struct sb_err err = SB_ERR_INIT;
 
 	if (is_own(m)) {
@@ -262,6 +271,8 @@ void member_stop(struct member *m)
 	body.by_operator = rec->tombstone;
 	request.body_case = SPARKBUS__REQUEST__BODY_STOP_RANK;
 	request.stop_rank = &body;
-	if (call(m, &request, rec->plan->stop_grace_s * 1000 + STOP_EXTRA_MS, on_stop_reply, &err) < 0)
+	if (deadline_ms > SB_WIRE_DEADLINE_MAX_MS)
+		deadline_ms = SB_WIRE_DEADLINE_MAX_MS;
+	if (call(m, &request, (unsigned)deadline_ms, on_stop_reply, &err) < 0)
 		stop_answered(m, NULL, &err);
 }

@@ -24,6 +24,8 @@
 
 struct gang;
 struct job;
+struct orphans;
+struct prepare;
 
 /* Callers that wait for the running start or stop of a rank. */
 struct start_waiter {
@@ -46,19 +48,24 @@ struct rank {
 	struct start_waiter *starts;
 	struct stop_waiter *stops;
 	sd_event_source *gate_timer;
-	sd_event_source *drain_timer; /* how long an ended container's log may take */
+	sd_event_source *drain_timer;            /* how long an ended container's log may take */
+	sd_event_source *look_timer, *log_timer; /* ask the engine again */
 	unsigned gate_delay_ms;
 	unsigned grace_s;
+	unsigned stop_rounds; /* a container that is stopped and runs is not stopped for ever */
 	bool stopping;
-	bool replaced;  /* a container in the way was removed once: do not loop */
-	bool exited;    /* its end was seen; waiting for the rest of its log */
-	bool told;      /* the engine was asked to stop the container: its end is our doing */
+	bool acting;      /* op changes the engine: a stop waits for it, and does not cancel it */
+	bool look_wanted; /* the engine told of an end while op was under way */
+	bool replaced;    /* a container in the way was removed once: do not loop */
+	bool exited;      /* its end was seen; waiting for the rest of its log */
+	bool told;        /* the engine was asked to stop the container: its end is our doing */
 };
 
 struct job {
 	struct sb_jobs *jobs;
 	struct job *next;
-	Sparkbus__JobRecord *rec; /* the truth on disk; never NULL */
+	Sparkbus__JobRecord *rec;    /* the truth on disk; never NULL */
+	Sparkbus__JobRecord *before; /* the ended launch that a lease hides; NULL = none */
 	struct sb_logring *ring;
 	struct rank rank;
 	struct gang *gang; /* NULL unless this agent leads a committed job */
@@ -71,6 +78,10 @@ struct sb_jobs {
 	size_t n;
 	struct sb_engine_call *events;
 	struct sb_engine_call *adopt;
+	sd_event_source *adopt_timer;
+	struct prepare *prepares; /* being checked */
+	struct orphans *orphans;  /* being removed */
+	bool adopt_again;
 	bool adopted; /* what the engine runs is known; ranks may be driven */
 };
 
@@ -84,13 +95,21 @@ int job_try_save(struct job *job, struct sb_err *err);
 void job_changed(struct job *job);
 /* The job's state changes: status, disk, event, listeners. @reason may be NULL (keep). */
 void job_event(struct job *job, enum sb_job_event ev, const char *reason);
+/* From lease to work, on disk before it is so: a failure changes nothing. Again is fine. */
+int job_commit(struct job *job, struct sb_err *err);
+/* Something of the job is still under way or owed: no other launch may take its place. */
+bool job_busy(const struct job *job);
 int job_open_ring(struct job *job, struct sb_err *err);
 /* Add a line of our own to the rank's log (stream 3). */
 void job_note(struct job *job, const char *fmt, ...) SB_PRINTF(2, 3);
 /* Put @plan's job into the set in state PREPARED, replacing a record that ended. */
 int job_adopt_plan(struct sb_jobs *jobs, const Sparkbus__LaunchPlan *plan, uint32_t rank,
 		uint64_t lease_unix_ms, struct job **ret, struct sb_err *err);
+/* A job of @rec, first in the list. NULL: out of memory, and @rec is still the caller's. */
+struct job *job_link(struct sb_jobs *jobs, Sparkbus__JobRecord *rec);
+/* Forget it, with its record and its logs. */
 void job_remove(struct job *job);
+void job_free(struct job *job);
 const Sparkbus__RankSpec *job_spec(const struct job *job);
 static inline Sparkbus__RankStatus *job_own(struct job *job)
 {
@@ -110,7 +129,8 @@ void set_strf(char **field, const char *fmt, ...) SB_PRINTF(2, 3);
 void rank_init(struct rank *rank, struct job *job);
 void rank_done(struct rank *rank);
 /* Run the container of @generation; see sb_jobs_start_rank(). */
-int rank_start(struct rank *rank, uint64_t generation, sb_rank_fn fn, void *ctx, struct sb_err *err);
+int rank_start(struct rank *rank, uint64_t generation, sb_rank_fn fn, void *ctx,
+		struct sb_err *err);
 /* Stop and remove the container and read back that it is so. @by_operator leaves a tombstone. */
 void rank_stop(struct rank *rank, unsigned grace_s, bool by_operator, sb_stop_fn fn, void *ctx);
 /* After a restart: @info is our container as the engine has it (NULL = it has none). */
@@ -126,6 +146,12 @@ void rank_stop_following(struct rank *rank);
 void rank_keep_last_lines(struct rank *rank);
 /* The container was found ended though nobody stopped it: how and why. */
 void rank_describe_end(struct rank *rank, const struct sb_container_info *info);
+/* The container has ended: wait for the rest of its log, at most @longest_ms, and then account for
+ * the end, or go on with the stop that is under way. */
+void rank_drain(struct rank *rank, unsigned longest_ms);
+void rank_stop_drained(struct rank *rank);
+/* A step of the start came back after a stop had begun. */
+void rank_stop_look(struct rank *rank);
 
 /* --- gang.c --- */
 /* Start, or after a restart go on with, the job that this agent leads. */
@@ -136,6 +162,9 @@ void gang_own_changed(struct gang *gang);
 /* End the gang: an operator's stop, or a failure (then @why is the job's reason). */
 void gang_stop(struct gang *gang, bool by_operator, const char *why);
 
-/* --- prepare.c: see sb_jobs_prepare() --- */
+/* --- prepare.c, orphans.c: what is under way is dropped, nobody is called --- */
+void prepares_free(struct sb_jobs *jobs);
+void orphans_free(struct sb_jobs *jobs);
+void orphans_stop(struct sb_jobs *jobs, const char *name, sb_stop_fn fn, void *ctx);
 
 #endif

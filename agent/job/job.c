@@ -24,6 +24,7 @@ void set_strf(char **field, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	sb_text_clean(text); /* an engine's or a peer's words are in it */
 	set_str(field, text);
 }
 
@@ -53,14 +54,31 @@ const Sparkbus__RankSpec *job_spec(const struct job *job)
 	return job->rec->plan->ranks[job->rec->rank];
 }
 
-static void job_free(struct job *job)
+/* The record that a lease hides will not come back. */
+static void forget_before(struct job *job)
+{
+	if (job->before)
+		sparkbus__job_record__free_unpacked(sb_steal(job->before), NULL);
+}
+
+void job_free(struct job *job)
 {
 	gang_free(job->gang);
 	rank_done(&job->rank);
 	sd_event_source_disable_unref(job->lease_timer);
 	sb_logring_close(job->ring);
-	sparkbus__job_record__free_unpacked(job->rec, NULL);
+	if (job->rec)
+		sparkbus__job_record__free_unpacked(job->rec, NULL);
+	forget_before(job);
 	free(job);
+}
+
+static int ring_dir(const struct sb_jobs *jobs, const char *job, char *path, size_t size,
+		struct sb_err *err)
+{
+	if (snprintf(path, size, "%s/logs/%s", jobs->env.state_dir, job) >= (int)size)
+		return sb_err_errno(err, ENAMETOOLONG, "%s", jobs->env.state_dir);
+	return 0;
 }
 
 static void unlink_job(struct job *job)
@@ -76,8 +94,12 @@ static void unlink_job(struct job *job)
 void job_remove(struct job *job)
 {
 	struct sb_err err = SB_ERR_INIT;
+	char dir[4096];
 
 	unlink_job(job);
+	sb_logring_close(sb_steal(job->ring));
+	if (ring_dir(job->jobs, job->rec->plan->job, dir, sizeof(dir), NULL) == 0)
+		sb_logring_destroy(dir, NULL);
 	if (sb_store_remove(job->jobs->env.store, job->rec->plan->job, &err) < 0)
 		sb_log(SB_LOG_WARN, "job.remove", "job=%s error=\"%s\"", job->rec->plan->job,
 				err.text);
@@ -114,15 +136,26 @@ void job_changed(struct job *job)
 	job->jobs->env.on_change(job->jobs->env.ctx, job->rec->plan->job);
 }
 
+static void tell_state(struct job *job)
+{
+	const Sparkbus__JobStatus *st = job->rec->status;
+
+	sb_log(SB_LOG_INFO, "job.state", "job=%s state=%s reason=\"%s\"", st->job,
+			sb_job_state_name(st->state), st->reason);
+	sb_events_add(job->jobs->env.events, "job.state", st->job, -1, st, "%s%s%s",
+			sb_job_state_name(st->state), sb_empty(st->reason) ? "" : ": ", st->reason);
+	job_changed(job);
+}
+
 void job_event(struct job *job, enum sb_job_event ev, const char *reason)
 {
 	Sparkbus__JobStatus *st = job->rec->status;
 	sb_job_state to = sb_job_next(st->state, ev);
 
+	if (to == st->state)
+		return; /* the reason of what it is already stays, too */
 	if (reason)
 		set_str(&st->reason, reason);
-	if (to == st->state)
-		return;
 	st->state = to;
 	if (to == SPARKBUS__JOB_STATE__JOB_STOPPING)
 		st->health = SPARKBUS__HEALTH__HEALTH_UNKNOWN;
@@ -130,23 +163,36 @@ void job_event(struct job *job, enum sb_job_event ev, const char *reason)
 		st->ended_unix_ms = sb_now_unix_ms();
 		st->health = SPARKBUS__HEALTH__HEALTH_DEAD;
 	}
-	sb_log(SB_LOG_INFO, "job.state", "job=%s state=%s reason=\"%s\"", st->job,
-			sb_job_state_name(to), st->reason);
-	sb_events_add(job->jobs->env.events, "job.state", st->job, -1, st, "%s%s%s",
-			sb_job_state_name(to), sb_empty(st->reason) ? "" : ": ", st->reason);
 	job_save(job);
-	job_changed(job);
+	tell_state(job);
+}
+
+int job_commit(struct job *job, struct sb_err *err)
+{
+	Sparkbus__JobRecord *rec = job->rec;
+	const Sparkbus__JobRecord before = *rec;
+	sb_job_state from = rec->status->state;
+	int rc;
+
+	rec->committed = true;
+	rec->lease_unix_ms = 0;
+	rec->status->state = sb_job_next(from, SB_JOB_EV_COMMIT);
+	rc = job_try_save(job, err);
+	if (rc < 0) {
+		rec->committed = before.committed;
+		rec->lease_unix_ms = before.lease_unix_ms;
+		rec->status->state = from;
+		return sb_err_wrap(err, rc, "job %s cannot be kept", rec->plan->job);
+	}
+	forget_before(job);
+	if (from != rec->status->state) {
+		set_str(&rec->status->reason, "starting");
+		tell_state(job);
+	}
+	return 0;
 }
 
 /* --- logs --- */
-
-static int ring_dir(const struct sb_jobs *jobs, const char *job, char *path, size_t size,
-		struct sb_err *err)
-{
-	if (snprintf(path, size, "%s/logs/%s", jobs->env.state_dir, job) >= (int)size)
-		return sb_err_errno(err, ENAMETOOLONG, "%s", jobs->env.state_dir);
-	return 0;
-}
 
 int job_open_ring(struct job *job, struct sb_err *err)
 {
@@ -174,8 +220,8 @@ void job_note(struct job *job, const char *fmt, ...)
 	va_end(ap);
 	clock_gettime(CLOCK_REALTIME, &ts);
 	sb_logring_add(job->ring, job_own(job)->generation, 3,
-			(uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec, text, strlen(text),
-			NULL);
+			(uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec, text,
+			strlen(text), NULL);
 	sb_logring_flush(job->ring, NULL);
 	job_changed(job);
 }
@@ -190,6 +236,7 @@ static Sparkbus__RankStatus *new_rank_status(const Sparkbus__RankSpec *spec)
 		return NULL;
 	sparkbus__rank_status__init(st);
 	st->rank = spec->rank;
+	st->version = sb_now_unix_ms(); /* see load_record() */
 	st->state = SPARKBUS__RANK_STATE__RANK_PREPARED;
 	set_str(&st->node, spec->node);
 	set_str(&st->container_name, spec->container_name);
@@ -274,7 +321,7 @@ static Sparkbus__JobRecord *new_record(const Sparkbus__LaunchPlan *plan, uint32_
 	return NULL;
 }
 
-static struct job *job_link(struct sb_jobs *jobs, Sparkbus__JobRecord *rec)
+struct job *job_link(struct sb_jobs *jobs, Sparkbus__JobRecord *rec)
 {
 	struct job *job = calloc(1, sizeof(*job));
 
@@ -289,22 +336,37 @@ static struct job *job_link(struct sb_jobs *jobs, Sparkbus__JobRecord *rec)
 	return job;
 }
 
-/* Drop ended jobs, oldest first, beyond what the configuration keeps. */
-static void drop_old(struct sb_jobs *jobs)
+bool job_busy(const struct job *job)
+{
+	sb_job_state state = job->rec->status->state;
+
+	if (state == SPARKBUS__JOB_STATE__JOB_PREPARED)
+		return job->rec->committed;
+	return !sb_job_ended(state) || job->rec->n_owed_stops || job->rank.stopping;
+}
+
+/* Drop ended jobs, oldest first, beyond what the configuration keeps; not @but. */
+static void drop_old(struct sb_jobs *jobs, const struct job *but)
 {
 	unsigned kept = 0;
-	char dir[4096];
 
 	for (struct job *job = jobs->list, *next; job; job = next) {
 		next = job->next;
-		if (!sb_job_ended(job->rec->status->state) || job->rec->n_owed_stops ||
-				++kept <= jobs->env.ended_kept)
-			continue;
-		sb_logring_close(sb_steal(job->ring));
-		if (ring_dir(jobs, job->rec->plan->job, dir, sizeof(dir), NULL) == 0)
-			sb_logring_destroy(dir, NULL);
-		job_remove(job);
+		if (job != but && sb_job_ended(job->rec->status->state) && !job_busy(job) &&
+				++kept > jobs->env.ended_kept)
+			job_remove(job);
 	}
+}
+
+/* @job has taken the place of @old. A lease that is not used gives it back. */
+static void replace(struct job *job, struct job *old)
+{
+	unlink_job(old);
+	if (sb_job_ended(old->rec->status->state))
+		job->before = sb_steal(old->rec);
+	else
+		job->before = sb_steal(old->before);
+	job_free(old);
 }
 
 int job_adopt_plan(struct sb_jobs *jobs, const Sparkbus__LaunchPlan *plan, uint32_t rank,
@@ -315,7 +377,7 @@ int job_adopt_plan(struct sb_jobs *jobs, const Sparkbus__LaunchPlan *plan, uint3
 	Sparkbus__JobRecord *rec;
 	int rc;
 
-	drop_old(jobs);
+	drop_old(jobs, old);
 	if (!old && jobs->n >= SB_JOBS_MAX)
 		return sb_err_set(err, SB_E_RANGE, "%zu jobs are known already", jobs->n);
 	rec = new_record(plan, rank);
@@ -333,45 +395,10 @@ int job_adopt_plan(struct sb_jobs *jobs, const Sparkbus__LaunchPlan *plan, uint3
 		job_free(job);
 		return rc;
 	}
-	if (old) {
-		unlink_job(old);
-		job_free(old);
-	}
+	if (old)
+		replace(job, old);
 	job_arm_lease(job);
 	*ret = job;
-	return 0;
-}
-
-/* --- leases --- */
-
-static int on_lease(sd_event_source *source, uint64_t usec, void *ctx)
-{
-	struct job *job = ctx;
-
-	if (job->rec->committed || job->rec->status->state != SPARKBUS__JOB_STATE__JOB_PREPARED)
-		return 0;
-	sb_events_add(job->jobs->env.events, "job.lease", job->rec->plan->job, -1, NULL,
-			"the lease ran out without a commit");
-	job_remove(job);
-	return 0;
-}
-
-void job_arm_lease(struct job *job)
-{
-	uint64_t now = sb_now_unix_ms();
-	uint64_t left = job->rec->lease_unix_ms > now ? job->rec->lease_unix_ms - now : 0;
-
-	sb_timer_once(job->jobs->env.loop, &job->lease_timer, left, on_lease, job, NULL);
-}
-
-int sb_jobs_release(struct sb_jobs *jobs, const char *name, bool *ret_released, struct sb_err *err)
-{
-	struct job *job = job_find(jobs, name);
-
-	*ret_released = job && !job->rec->committed &&
-			job->rec->status->state == SPARKBUS__JOB_STATE__JOB_PREPARED;
-	if (*ret_released)
-		job_remove(job);
 	return 0;
 }
 
@@ -385,7 +412,8 @@ int sb_jobs_commit(struct sb_jobs *jobs, const char *name, struct sb_err *err)
 	if (rc < 0)
 		return sb_err_hint(err, rc, "its lease may have run out: prepare it again");
 	if (!job_is_leader(job))
-		return sb_err_set(err, SB_E_INVALID, "%s has rank %u of %s; commit goes to rank 0 on %s",
+		return sb_err_set(err, SB_E_INVALID,
+				"%s has rank %u of %s; commit goes to rank 0 on %s",
 				jobs->env.node_name, job->rec->rank, name,
 				job->rec->plan->ranks[0]->node);
 	if (sb_job_active(job->rec->status->state) && job->rec->committed)
@@ -393,15 +421,17 @@ int sb_jobs_commit(struct sb_jobs *jobs, const char *name, struct sb_err *err)
 	if (job->rec->status->state != SPARKBUS__JOB_STATE__JOB_PREPARED)
 		return sb_err_set(err, SB_E_INVALID, "job %s is %s, not PREPARED", name,
 				sb_job_state_name(job->rec->status->state));
-	job->rec->committed = true;
-	job->rec->lease_unix_ms = 0;
-	job_event(job, SB_JOB_EV_COMMIT, "starting");
-	return gang_run(job, err);
+	rc = job_commit(job, err);
+	return rc < 0 ? rc : gang_run(job, err);
 }
 
-/* A command must mean this launch, and no older generation than the rank has seen. */
+/* A command must mean this launch, and no older generation than the rank has seen. The leader's
+ * own rank takes none: its gang is here. */
 static int check_launch(struct job *job, uint64_t launch, uint64_t generation, struct sb_err *err)
 {
+	if (job_is_leader(job))
+		return sb_err_set(err, SB_E_INVALID, "%s leads %s itself", job->jobs->env.node_name,
+				job->rec->plan->job);
 	if (launch != job->rec->plan->created_unix_ms)
 		return sb_err_set(err, SB_E_NOT_FOUND, "that launch of %s is not here any more",
 				job->rec->plan->job);
@@ -426,8 +456,8 @@ int sb_jobs_start_rank(struct sb_jobs *jobs, const Sparkbus__StartRankRequest *r
 	return rank_start(&job->rank, request->generation, fn, ctx, err);
 }
 
-int sb_jobs_stop_rank(struct sb_jobs *jobs, const Sparkbus__StopRankRequest *request,
-		sb_stop_fn fn, void *ctx, struct sb_err *err)
+int sb_jobs_stop_rank(struct sb_jobs *jobs, const Sparkbus__StopRankRequest *request, sb_stop_fn fn,
+		void *ctx, struct sb_err *err)
 {
 	struct job *job;
 	int rc = job_get(jobs, request->job, &job, err);
@@ -438,11 +468,33 @@ int sb_jobs_stop_rank(struct sb_jobs *jobs, const Sparkbus__StopRankRequest *req
 		return rc;
 	if (!sb_job_ended(job->rec->status->state))
 		job_note(job, "stopped by the leader: %s", request->reason);
+	if (job_own(job)->generation < request->generation)
+		job_own(job)->generation = request->generation;
+	job->rec->committed = true; /* a lease that is stopped is not a lease any more */
+	if (request->by_operator)
+		job->rec->tombstone = true;
 	job_event(job, request->by_operator ? SB_JOB_EV_STOP : SB_JOB_EV_FAIL, request->reason);
 	rank_stop(&job->rank,
 			request->has_grace_s_case ? request->grace_s : job->rec->plan->stop_grace_s,
 			request->by_operator, fn, ctx);
 	return 0;
+}
+
+static bool runs(sb_job_state state)
+{
+	return sb_job_active(state) && sb_job_startable(state);
+}
+
+/* Shown here, decided there: what this node does never depends on it. The leader's word may be
+ * older than a stop that an operator asked for here. */
+static void follow_leader(struct job *job, sb_job_state state)
+{
+	Sparkbus__JobStatus *st = job->rec->status;
+
+	if (st->state == state || !runs(state) || !runs(st->state))
+		return;
+	st->state = state;
+	job_changed(job);
 }
 
 int sb_jobs_rank_status(struct sb_jobs *jobs, const Sparkbus__WatchRankRequest *request,
@@ -455,11 +507,14 @@ int sb_jobs_rank_status(struct sb_jobs *jobs, const Sparkbus__WatchRankRequest *
 		rc = check_launch(job, request->launch_unix_ms, request->generation, err);
 	if (rc < 0)
 		return rc;
-	/* Shown here, decided there: what this node does never depends on it. A stop that this node
-	 * knows of is newer than what the leader says. */
-	if (!job_is_leader(job) && sb_job_runs(request->job_state) &&
-			sb_job_runs(job->rec->status->state))
-		job->rec->status->state = request->job_state;
+	if (request->job_state == SPARKBUS__JOB_STATE__JOB_STARTING &&
+			job->rec->status->state == SPARKBUS__JOB_STATE__JOB_PREPARED) {
+		/* Committed, though this rank's turn has not come: its lease must not run out. */
+		rc = job_commit(job, err);
+		if (rc < 0)
+			return rc;
+	}
+	follow_leader(job, request->job_state);
 	*ret = job_own(job);
 	return 0;
 }
@@ -496,178 +551,9 @@ int sb_jobs_log(struct sb_jobs *jobs, const char *name, struct sb_logring **ret,
 		return rc;
 	*ret = job->ring;
 	*ret_rank = job->rec->rank;
-	*ret_ended = !job->rank.log && (sb_job_ended(job->rec->status->state) ||
-			job_own(job)->state == SPARKBUS__RANK_STATE__RANK_GONE ||
-			job_own(job)->state == SPARKBUS__RANK_STATE__RANK_EXITED);
+	*ret_ended = !job->rank.log &&
+			(sb_job_ended(job->rec->status->state) ||
+					job_own(job)->state == SPARKBUS__RANK_STATE__RANK_GONE ||
+					job_own(job)->state == SPARKBUS__RANK_STATE__RANK_EXITED);
 	return 0;
-}
-
-/* --- the agent starts --- */
-
-static bool record_ok(const Sparkbus__JobRecord *rec, const char *name)
-{
-	return rec->plan && rec->status && rec->own && rec->rank < rec->plan->n_ranks &&
-			strcmp(rec->plan->job, name) == 0 && rec->plan->n_ranks > 0;
-}
-
-static int load_record(void *ctx, const char *name, const void *data, size_t len)
-{
-	struct sb_jobs *jobs = ctx;
-	ProtobufCMessage *msg = NULL;
-	Sparkbus__JobRecord *rec;
-	struct sb_err err = SB_ERR_INIT;
-	struct job *job;
-
-	if (sb_wire_unpack(&sparkbus__job_record__descriptor, data, len, &msg, &err) < 0 ||
-			!record_ok((Sparkbus__JobRecord *)msg, name)) {
-		sb_log(SB_LOG_ERR, "job.load", "job=%s error=\"the record makes no sense\" %s", name,
-				err.text);
-		sb_store_set_aside(jobs->env.store, name);
-		protobuf_c_message_free_unpacked(msg, NULL);
-		return 0;
-	}
-	rec = (Sparkbus__JobRecord *)msg;
-	job = job_link(jobs, rec);
-	if (!job)
-		protobuf_c_message_free_unpacked(msg, NULL);
-	else if (!rec->committed && rec->status->state == SPARKBUS__JOB_STATE__JOB_PREPARED)
-		job_arm_lease(job);
-	return 0;
-}
-
-static void bad_record(void *ctx, const char *name, const struct sb_err *err)
-{
-	sb_log(SB_LOG_ERR, "job.load", "job=%s error=\"%s\"", name, err->text);
-}
-
-/* The list is kept newest first. */
-static void sort_jobs(struct sb_jobs *jobs)
-{
-	struct job *sorted = NULL;
-
-	while (jobs->list) {
-		struct job *job = jobs->list, **at = &sorted;
-
-		jobs->list = job->next;
-		while (*at && (*at)->rec->plan->created_unix_ms > job->rec->plan->created_unix_ms)
-			at = &(*at)->next;
-		job->next = *at;
-		*at = job;
-	}
-	jobs->list = sorted;
-}
-
-static void on_list(void *ctx, const struct sb_container_info *list, size_t n,
-		const struct sb_err *err);
-
-/* Ask the engine for everything of ours; what it says is the truth about the ranks. */
-static void look_at_all(struct sb_jobs *jobs)
-{
-	struct sb_err err = SB_ERR_INIT;
-
-	if (jobs->adopt)
-		return;
-	if (jobs->env.engine->ops->list(jobs->env.engine, LABEL_JOB, on_list, jobs, &jobs->adopt,
-			    &err) < 0)
-		sb_log(SB_LOG_WARN, "engine.list", "error=\"%s\"", err.text);
-}
-
-static const struct sb_container_info *container_of(const struct job *job,
-		const struct sb_container_info *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		const char *name = sb_container_label(&list[i], LABEL_JOB);
-		const char *plan = sb_container_label(&list[i], LABEL_PLAN);
-
-		if (name && plan && strcmp(name, job->rec->plan->job) == 0 &&
-				strtoull(plan, NULL, 10) == job->rec->plan->created_unix_ms)
-			return &list[i];
-	}
-	return NULL;
-}
-
-static void on_list(void *ctx, const struct sb_container_info *list, size_t n,
-		const struct sb_err *err)
-{
-	struct sb_jobs *jobs = ctx;
-
-	jobs->adopt = NULL;
-	if (err) {
-		sb_log(SB_LOG_WARN, "engine.list", "error=\"%s\"", err->text);
-		return; /* the event stream's next resync comes back here */
-	}
-	jobs->adopted = true;
-	for (struct job *job = jobs->list, *next; job; job = next) {
-		next = job->next;
-		if (!job->rec->committed)
-			continue;
-		rank_adopt(&job->rank, container_of(job, list, n));
-		if (job_is_leader(job) && !job->gang &&
-				(sb_job_active(job->rec->status->state) || job->rec->n_owed_stops) &&
-				gang_run(job, NULL) < 0)
-			sb_log(SB_LOG_ERR, "job.resume", "job=%s", job->rec->plan->job);
-	}
-}
-
-static void on_engine_event(void *ctx, const struct sb_engine_event *ev, bool resync,
-		const struct sb_err *err)
-{
-	struct sb_jobs *jobs = ctx;
-
-	if (resync) {
-		if (jobs->env.on_engine)
-			jobs->env.on_engine(jobs->env.ctx, NULL);
-		look_at_all(jobs);
-	}
-	if (err) {
-		if (jobs->env.on_engine)
-			jobs->env.on_engine(jobs->env.ctx, err);
-		sb_log(SB_LOG_WARN, "engine.lost", "error=\"%s\"", err->text);
-		sb_events_add(jobs->env.events, "engine.lost", NULL, -1, NULL, "%s", err->text);
-	}
-	if (!ev || (strcmp(ev->action, "die") != 0 && strcmp(ev->action, "destroy") != 0))
-		return;
-	for (struct job *job = jobs->list; job; job = job->next)
-		if (strcmp(job_own(job)->container_id, ev->id) == 0) {
-			rank_look(&job->rank);
-			return;
-		}
-}
-
-int sb_jobs_new(const struct sb_jobs_env *env, struct sb_jobs **ret, struct sb_err *err)
-{
-	SB_CLEANUP(sb_jobs_freep) struct sb_jobs *jobs = calloc(1, sizeof(*jobs));
-	int rc;
-
-	if (!jobs)
-		return sb_err_nomem(err);
-	jobs->env = *env;
-	rc = sb_store_each(env->store, load_record, bad_record, jobs, err);
-	if (rc < 0)
-		return rc;
-	sort_jobs(jobs);
-	/* Its first word is a resync, which adopts what runs. */
-	rc = env->engine->ops->events(env->engine, LABEL_JOB, on_engine_event, jobs, &jobs->events,
-			err);
-	if (rc < 0)
-		return rc;
-	*ret = sb_steal(jobs);
-	return 0;
-}
-
-void sb_jobs_free(struct sb_jobs *jobs)
-{
-	if (!jobs)
-		return;
-	if (jobs->events)
-		jobs->env.engine->ops->cancel(jobs->env.engine, jobs->events);
-	if (jobs->adopt)
-		jobs->env.engine->ops->cancel(jobs->env.engine, jobs->adopt);
-	while (jobs->list) {
-		struct job *job = jobs->list;
-
-		jobs->list = job->next;
-		job_free(job);
-	}
-	free(jobs);
 }

@@ -65,9 +65,9 @@ bool sb_job_active(sb_job_state state)
 	return state >= S(STARTING) && state <= S(STOPPING);
 }
 
-bool sb_job_runs(sb_job_state state)
+bool sb_job_startable(sb_job_state state)
 {
-	return state == S(STARTING) || state == S(READY) || state == S(UNHEALTHY);
+	return state >= S(PREPARED) && state < S(STOPPING);
 }
 
 const char *sb_job_state_name(sb_job_state state)

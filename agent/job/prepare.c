@@ -14,10 +14,12 @@
 #define STATE_FREE_MIN ((uint64_t)64 << 20) /* records and logs need this much */
 #define LEASE_MAX_MS   3600000u
 #define TEXT_MAX       400
+#define RANKS_MAX      256u /* of a plan; each is a node */
 
 #define P(kind) SPARKBUS__PROBLEM_KIND__PROBLEM_##kind
 
 struct prepare {
+	struct prepare *next;
 	struct sb_jobs *jobs;
 	Sparkbus__LaunchPlan *plan;
 	uint32_t rank;
@@ -68,12 +70,16 @@ static void check_job(struct prepare *p)
 	const Sparkbus__JobStatus *st = job ? job->rec->status : NULL;
 	char hint[TEXT_MAX];
 
-	if (!st || sb_job_ended(st->state) ||
-			(st->state == SPARKBUS__JOB_STATE__JOB_PREPARED && !job->rec->committed))
+	if (!st || !job_busy(job))
 		return;
 	snprintf(hint, sizeof(hint), "sparkbus stop %s", p->plan->job);
-	problem(p, P(JOB), true, hint, "%s is already here and %s", p->plan->job,
-			sb_job_state_name(st->state));
+	if (sb_job_ended(st->state))
+		problem(p, P(JOB), true, hint,
+				"%s has ended, but not every rank of it is known to have stopped",
+				p->plan->job);
+	else
+		problem(p, P(JOB), true, hint, "%s is already here and %s", p->plan->job,
+				sb_job_state_name(st->state));
 }
 
 /* Ports that another job of this node will use, though its engine may not have opened them yet. */
@@ -106,7 +112,8 @@ static void check_ports(struct prepare *p)
 			problem(p, P(PORT), true, "choose another with --port",
 					"port %u belongs to %s (%s)", port, owner->rec->plan->job,
 					sb_job_state_name(owner->rec->status->state));
-		else if (sb_node_port_busy((uint16_t)port, &busy, who, sizeof(who), NULL) == 0 && busy)
+		else if (sb_node_port_busy((uint16_t)port, &busy, who, sizeof(who), NULL) == 0 &&
+				busy)
 			problem(p, P(PORT), true, "stop what uses it, or choose another port",
 					"port %u is in use%s%s", port, *who ? " by " : "", who);
 	}
@@ -122,7 +129,8 @@ static void check_devices(struct prepare *p)
 					opt->devices[i]->path);
 	if (opt && !sb_empty(opt->restart_policy) && strcmp(opt->restart_policy, "no") != 0)
 		problem(p, P(PLAN), false, "",
-				"restart policy \"%s\" is not given to the engine: a rank that dies ends "
+				"restart policy \"%s\" is not given to the engine: a rank that "
+				"dies ends "
 				"its gang",
 				opt->restart_policy);
 }
@@ -137,10 +145,12 @@ static void check_mounts(struct prepare *p)
 
 		if (strncmp(source, marker, strlen(marker)) != 0) {
 			if (access(source, F_OK) < 0)
-				problem(p, P(PLAN), true, "", "mount source %s does not exist", source);
+				problem(p, P(PLAN), true, "", "mount source %s does not exist",
+						source);
 		} else if (access(p->jobs->env.hf_cache, F_OK) < 0 &&
 				sb_fs_mkdirs(p->jobs->env.hf_cache, 0755, &err) < 0) {
-			problem(p, P(DISK), true, "set models.hf_cache in the agent's configuration",
+			problem(p, P(DISK), true,
+					"set models.hf_cache in the agent's configuration",
 					"the model cache cannot be made: %s", err.text);
 		}
 	}
@@ -202,6 +212,37 @@ static void check_model(struct prepare *p)
 
 /* --- what the engine knows --- */
 
+static void p_free(struct prepare *p)
+{
+	sparkbus__launch_plan__free_unpacked(p->plan, NULL);
+	free(p);
+}
+
+void prepares_free(struct sb_jobs *jobs)
+{
+	struct sb_engine *eng = jobs->env.engine;
+
+	while (jobs->prepares) {
+		struct prepare *p = jobs->prepares;
+
+		jobs->prepares = p->next;
+		if (p->image)
+			eng->ops->cancel(eng, p->image);
+		if (p->container)
+			eng->ops->cancel(eng, p->container);
+		p_free(p);
+	}
+}
+
+static void unlink_prepare(struct prepare *p)
+{
+	for (struct prepare **at = &p->jobs->prepares; *at; at = &(*at)->next)
+		if (*at == p) {
+			*at = p->next;
+			return;
+		}
+}
+
 static void finish(struct prepare *p)
 {
 	Sparkbus__PrepareReply reply = SPARKBUS__PREPARE_REPLY__INIT;
@@ -210,8 +251,10 @@ static void finish(struct prepare *p)
 	struct job *job;
 
 	/* Another caller may have got the job or a port while the engine was asked. */
-	if (!p->fatal)
+	if (!p->fatal) {
 		check_job(p);
+		check_ports(p);
+	}
 	if (!p->fatal && job_adopt_plan(p->jobs, p->plan, p->rank, until, &job, &err) < 0)
 		problem(p, P(DISK), true, err.hint, "the plan cannot be kept: %s", err.text);
 	if (!p->fatal) {
@@ -222,9 +265,9 @@ static void finish(struct prepare *p)
 	}
 	reply.problems = p->list;
 	reply.n_problems = p->n;
+	unlink_prepare(p);
 	p->fn(p->ctx, &reply, NULL);
-	sparkbus__launch_plan__free_unpacked(p->plan, NULL);
-	free(p);
+	p_free(p);
 }
 
 static void engine_trouble(struct prepare *p, const struct sb_err *err)
@@ -245,6 +288,7 @@ static void on_image(void *ctx, const struct sb_image_info *info, const struct s
 {
 	struct prepare *p = ctx;
 
+	p->image = NULL;
 	if (err && err->code == SB_E_NOT_FOUND)
 		problem(p, P(IMAGE), true, "", "image %s is not on this node", spec_of(p)->image);
 	else if (err)
@@ -258,10 +302,12 @@ static void on_container(void *ctx, const struct sb_container_info *info, const 
 	const char *owner = info ? sb_container_label(info, LABEL_JOB) : NULL;
 	char hint[TEXT_MAX];
 
+	p->container = NULL;
 	if (err && err->code != SB_E_NOT_FOUND) {
 		engine_trouble(p, err);
 	} else if (info && (!owner || strcmp(owner, p->plan->job) != 0)) {
-		snprintf(hint, sizeof(hint), "rename or remove it: docker rename %s ...", info->name);
+		snprintf(hint, sizeof(hint), "rename or remove it: docker rename %s ...",
+				info->name);
 		problem(p, P(NAME), true, hint,
 				"a container that is not ours has the name %s; it is left alone",
 				spec_of(p)->container_name);
@@ -282,8 +328,8 @@ static void ask_engine(struct prepare *p)
 		engine_trouble(p, &err);
 		p->pending--;
 	}
-	if (eng->ops->inspect(eng, spec_of(p)->container_name, on_container, p, &p->container, &err) <
-			0) {
+	if (eng->ops->inspect(eng, spec_of(p)->container_name, on_container, p, &p->container,
+			    &err) < 0) {
 		engine_trouble(p, &err);
 		p->pending--;
 	}
@@ -300,27 +346,51 @@ static bool job_name_ok(const char *name)
 			strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len;
 }
 
+/* The leader finds ranks by their numbers and nodes by their names: one rank on a node. */
+static int check_ranks(const Sparkbus__LaunchPlan *plan, struct sb_err *err)
+{
+	if (plan->n_ranks > RANKS_MAX)
+		return sb_err_set(err, SB_E_RANGE, "plan of %s has %zu ranks, over %u", plan->job,
+				plan->n_ranks, RANKS_MAX);
+	for (size_t i = 0; i < plan->n_ranks; i++) {
+		if (plan->ranks[i]->rank != i)
+			return sb_err_set(err, SB_E_INVALID, "rank %zu of %s has the number %u", i,
+					plan->job, plan->ranks[i]->rank);
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(plan->ranks[k]->node, plan->ranks[i]->node) == 0)
+				return sb_err_set(err, SB_E_INVALID,
+						"ranks %zu and %zu of %s are both on node %s", k, i,
+						plan->job, plan->ranks[i]->node);
+	}
+	return 0;
+}
+
 static int check_plan(const struct sb_jobs *jobs, const Sparkbus__PrepareRequest *request,
 		struct sb_err *err)
 {
 	const Sparkbus__LaunchPlan *plan = request->plan;
 	const Sparkbus__RankSpec *spec;
+	int rc;
 
 	if (!plan || !job_name_ok(plan->job))
 		return sb_err_set(err, SB_E_INVALID, "the plan has no valid job id");
 	if (request->rank >= plan->n_ranks)
-		return sb_err_set(err, SB_E_INVALID, "plan of %s has %zu ranks, none is %u", plan->job,
-				plan->n_ranks, request->rank);
+		return sb_err_set(err, SB_E_INVALID, "plan of %s has %zu ranks, none is %u",
+				plan->job, plan->n_ranks, request->rank);
+	rc = check_ranks(plan, err);
+	if (rc < 0)
+		return rc;
 	spec = plan->ranks[request->rank];
 	if (spec->rank != request->rank || strcmp(spec->node, jobs->env.node_name) != 0)
 		return sb_err_set(err, SB_E_INVALID, "rank %u of %s is for node %s, this is %s",
 				request->rank, plan->job, spec->node, jobs->env.node_name);
 	if (spec->n_argv == 0 || sb_empty(spec->image) || sb_empty(spec->container_name))
 		return sb_err_set(err, SB_E_INVALID,
-				"rank %u of %s lacks its command, image or container name", spec->rank,
-				plan->job);
+				"rank %u of %s lacks its command, image or container name",
+				spec->rank, plan->job);
 	if (plan->created_unix_ms == 0)
-		return sb_err_set(err, SB_E_INVALID, "plan of %s has no time of creation", plan->job);
+		return sb_err_set(
+				err, SB_E_INVALID, "plan of %s has no time of creation", plan->job);
 	return 0;
 }
 
@@ -348,6 +418,8 @@ int sb_jobs_prepare(struct sb_jobs *jobs, const Sparkbus__PrepareRequest *reques
 		p->lease_ms = LEASE_MAX_MS;
 	p->fn = fn;
 	p->ctx = ctx;
+	p->next = jobs->prepares;
+	jobs->prepares = p;
 	check_job(p);
 	check_ports(p);
 	check_devices(p);

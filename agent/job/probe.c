@@ -8,7 +8,7 @@
 #include "sb_wire.h"
 
 #define INTERVAL_DEFAULT_MS 500
-#define INTERVAL_FIRST_MS   25     /* doubles up to the plan's interval */
+#define INTERVAL_FIRST_MS   25 /* doubles up to the plan's interval */
 #define TIMEOUT_DEFAULT_MS  3600000
 #define MODELS_DEADLINE_MS  5000
 #define TOKEN_DEADLINE_MS   120000 /* the first request may compile kernels */
@@ -23,7 +23,7 @@ struct sb_probe {
 	Sparkbus__Readiness *how;
 	uint64_t deadline_ms; /* CLOCK_BOOTTIME */
 	uint64_t interval_ms;
-	unsigned way;         /* index of the request that makes it produce something */
+	unsigned way; /* index of the request that makes it produce something */
 	char *body;
 	char last[SB_ERR_TEXT_MAX]; /* what was wrong at the last try */
 	sb_probe_progress_fn progress;
@@ -41,8 +41,8 @@ static json_t *completion_body(const char *model)
 
 static json_t *chat_body(const char *model)
 {
-	return json_pack("{s:s, s:[{s:s, s:s}], s:i, s:i}", "model", model, "messages", "role", "user",
-			"content", "1 2 3", "max_tokens", 1, "temperature", 0);
+	return json_pack("{s:s, s:[{s:s, s:s}], s:i, s:i}", "model", model, "messages", "role",
+			"user", "content", "1 2 3", "max_tokens", 1, "temperature", 0);
 }
 
 static json_t *embedding_body(const char *model)
@@ -57,7 +57,8 @@ static json_t *score_body(const char *model)
 
 static json_t *rerank_body(const char *model)
 {
-	return json_pack("{s:s, s:s, s:[s]}", "model", model, "query", "1 2 3", "documents", "4 5 6");
+	return json_pack("{s:s, s:s, s:[s]}", "model", model, "query", "1 2 3", "documents",
+			"4 5 6");
 }
 
 static const struct way {
@@ -91,7 +92,8 @@ const char *sb_probe_request(const Sparkbus__Readiness *how, unsigned attempt, c
 	return *ret_body ? way->target : NULL;
 }
 
-bool sb_probe_produced(const Sparkbus__Readiness *how, unsigned attempt, const char *body, size_t len)
+bool sb_probe_produced(
+		const Sparkbus__Readiness *how, unsigned attempt, const char *body, size_t len)
 {
 	const struct way *way = way_of(how, attempt);
 	json_t *reply = json_loadb(body, len, 0, NULL);
@@ -138,7 +140,10 @@ static void finish(struct sb_probe *probe, const struct sb_err *err)
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 {
-	ask_models(ctx);
+	struct sb_probe *probe = ctx;
+
+	probe->way = 0; /* a door that was not there while the engine loaded may be there now */
+	ask_models(probe);
 	return 0;
 }
 
@@ -152,6 +157,7 @@ static void SB_PRINTF(3, 4) not_yet(struct sb_probe *probe, uint64_t delay_ms, c
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	sb_text_clean(text); /* an engine's words are in it */
 	if (sb_now_boot_ms() + delay_ms > probe->deadline_ms) {
 		sb_err_set(&err, SB_E_TIMEOUT, "%s", text);
 		finish(probe, &err);
@@ -199,10 +205,18 @@ static int ask(struct sb_probe *probe, const char *method, const char *target, c
 
 static void ask_product(struct sb_probe *probe);
 
+/* Loading longer does not make a key right. */
+static void denied(struct sb_probe *probe, int status)
+{
+	struct sb_err err = SB_ERR_INIT;
+
+	sb_err_set(&err, SB_E_DENIED, "the engine refuses the recipe's API key (HTTP %d)", status);
+	finish(probe, &err);
+}
+
 static void on_product(void *ctx, const struct sb_http_result *res)
 {
 	struct sb_probe *probe = ctx;
-	struct sb_err err = SB_ERR_INIT;
 
 	probe->req = NULL;
 	if (res->status == 200 && sb_probe_produced(probe->how, probe->way, res->body, res->len)) {
@@ -211,13 +225,12 @@ static void on_product(void *ctx, const struct sb_http_result *res)
 		probe->way++; /* this engine has another door for it */
 		ask_product(probe);
 	} else if (res->status == 401 || res->status == 403) {
-		sb_err_set(&err, SB_E_DENIED, "the engine refuses the recipe's API key (HTTP %d)",
-				res->status);
-		finish(probe, &err);
+		denied(probe, res->status);
 	} else if (res->status == 503) {
 		not_yet(probe, next_interval(probe), "it serves, and is still loading");
 	} else if (res->status) {
-		not_yet(probe, TOKEN_RETRY_MS, "it serves, but answers HTTP %d instead of a token: %.200s",
+		not_yet(probe, TOKEN_RETRY_MS,
+				"it serves, but answers HTTP %d instead of a token: %.200s",
 				res->status, res->body);
 	} else {
 		not_yet(probe, next_interval(probe), "it serves, but generates nothing: %s",
@@ -245,6 +258,8 @@ static void on_models(void *ctx, const struct sb_http_result *res)
 	probe->req = NULL;
 	if (res->status == 200)
 		ask_product(probe);
+	else if (res->status == 401 || res->status == 403)
+		denied(probe, res->status);
 	else if (res->status)
 		not_yet(probe, next_interval(probe), "/v1/models answers HTTP %d", res->status);
 	else

@@ -9,7 +9,10 @@
 #define GATE_FIRST_MS 10
 #define GATE_LAST_MS  250
 /* An ended container's log stream ends with it; this is how long it may take all the same. */
-#define DRAIN_MS 300
+#define DRAIN_MS      300
+#define LOG_RETRY_MS  1000
+#define LOOK_RETRY_MS 1000
+#define KEPT_LINE_MAX ((size_t)512) /* bytes of a line in a status: forty of them, per rank */
 
 #define R(state) SPARKBUS__RANK_STATE__RANK_##state
 
@@ -33,6 +36,8 @@ void rank_done(struct rank *rank)
 	rank_stop_following(rank);
 	sd_event_source_disable_unref(rank->gate_timer);
 	sd_event_source_disable_unref(rank->drain_timer);
+	sd_event_source_disable_unref(rank->look_timer);
+	sd_event_source_disable_unref(rank->log_timer);
 	while (rank->starts) {
 		struct start_waiter *w = rank->starts;
 
@@ -78,15 +83,30 @@ void rank_set_state(struct rank *rank, Sparkbus__RankState state)
 	if (own->state == state)
 		return;
 	own->state = state;
-	sb_log(SB_LOG_INFO, "rank.state", "job=%s rank=%u state=%s reason=\"%s\"", job->rec->plan->job,
-			own->rank, sb_rank_state_name(state), own->reason);
-	sb_events_add(job->jobs->env.events, "rank.state", job->rec->plan->job, (int)own->rank, NULL,
-			"rank %u %s%s%s", own->rank, sb_rank_state_name(state),
+	sb_log(SB_LOG_INFO, "rank.state", "job=%s rank=%u state=%s reason=\"%s\"",
+			job->rec->plan->job, own->rank, sb_rank_state_name(state), own->reason);
+	sb_events_add(job->jobs->env.events, "rank.state", job->rec->plan->job, (int)own->rank,
+			NULL, "rank %u %s%s%s", own->rank, sb_rank_state_name(state),
 			sb_empty(own->reason) ? "" : ": ", own->reason);
 	publish(rank);
 }
 
 /* --- log --- */
+
+static int on_follow_again(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	struct rank *rank = ctx;
+
+	if (job_own(rank->job)->state == R(RUNNING) && !rank->stopping)
+		rank_follow_log(rank);
+	return 0;
+}
+
+static void follow_later(struct rank *rank)
+{
+	sb_timer_once(rank->job->jobs->env.loop, &rank->log_timer, LOG_RETRY_MS, on_follow_again,
+			rank, NULL);
+}
 
 static void on_log(void *ctx, const struct sb_engine_log *line, const struct sb_err *err)
 {
@@ -101,9 +121,12 @@ static void on_log(void *ctx, const struct sb_engine_log *line, const struct sb_
 	}
 	rank->log = NULL;
 	sb_logring_flush(job->ring, NULL);
-	if (err && job_own(job)->state == R(RUNNING) && !rank->exited)
-		sb_log(SB_LOG_WARN, "rank.log", "job=%s error=\"%s\"", job->rec->plan->job, err->text);
-	if (rank->exited)
+	if (err && job_own(job)->state == R(RUNNING) && !rank->exited) {
+		sb_log(SB_LOG_WARN, "rank.log", "job=%s error=\"%s\"", job->rec->plan->job,
+				err->text);
+		follow_later(rank);
+	}
+	if (rank->exited && rank->drain_timer)
 		sd_event_source_set_time(rank->drain_timer, 0); /* nothing more will come */
 	job_changed(job);
 }
@@ -123,6 +146,8 @@ void rank_follow_log(struct rank *rank)
 			return;
 	}
 	sb_log(SB_LOG_WARN, "rank.log", "job=%s error=\"%s\"", job->rec->plan->job, err.text);
+	if (!rank->exited && !rank->stopping)
+		follow_later(rank);
 }
 
 void rank_stop_following(struct rank *rank)
@@ -136,8 +161,14 @@ void rank_stop_following(struct rank *rank)
 static bool keep_line(void *ctx, const struct sb_logring_line *line)
 {
 	Sparkbus__RankStatus *own = ctx;
-	char *text = strndup(line->text, line->len);
+	size_t len = line->len < KEPT_LINE_MAX ? line->len : KEPT_LINE_MAX;
+	char *text;
 
+	/* The ring holds the job's earlier launches, too. An engine stamps the first lines some
+	 * milliseconds before it says that it has started the container. */
+	if (line->unix_ns / 1000000 + 1000 < own->started_unix_ms)
+		return true;
+	text = strndup(line->text, len);
 	if (!text)
 		return false;
 	for (char *p = text; *p; p++) /* a protobuf string; the log itself keeps the bytes */
@@ -163,6 +194,8 @@ void rank_keep_last_lines(struct rank *rank)
 	if (next - first > LOG_LINES_KEPT)
 		first = next - LOG_LINES_KEPT;
 	sb_logring_read(job->ring, first, LOG_LINES_KEPT, keep_line, own, &after, &lost, NULL);
+	if (!own->n_log_lines)
+		free(sb_steal(own->log_lines));
 }
 
 /* --- gate: has the engine opened the port that the next stage waits for? --- */
@@ -185,10 +218,11 @@ static int on_gate(sd_event_source *source, uint64_t usec, void *ctx)
 	if (own->state != R(RUNNING) || rank->stopping)
 		return 0;
 	if (sb_node_port_busy((uint16_t)job_spec(rank->job)->gate_port, &busy, who, sizeof(who),
-			    NULL) == 0 && busy) {
+			    NULL) == 0 &&
+			busy) {
 		own->gate_open = true;
-		/* On disk before the next stage hears of it: an engine may close the port once its ranks
-		 * have met, and after a crash nobody would see it open again. */
+		/* On disk before the next stage hears of it: an engine may close the port once its
+		 * ranks have met, and after a crash nobody would see it open again. */
 		job_save(rank->job);
 		publish(rank);
 		return 0;
@@ -245,29 +279,44 @@ static int on_drained(sd_event_source *source, uint64_t usec, void *ctx)
 	struct rank *rank = ctx;
 
 	sd_event_source_set_enabled(rank->drain_timer, SD_EVENT_OFF);
-	rank_stop_following(rank);
+	if (rank->stopping) { /* the stop waited for the same */
+		rank_stop_drained(rank);
+		return 0;
+	}
+	/* A stream that still has something to say goes on: only the status does not wait for it.
+	 */
 	rank_keep_last_lines(rank);
 	rank_set_state(rank, R(EXITED));
 	job_save(rank->job);
 	return 0;
 }
 
+void rank_drain(struct rank *rank, unsigned longest_ms)
+{
+	struct sb_err err = SB_ERR_INIT;
+
+	rank->exited = true;
+	if (!rank->log)
+		rank_follow_log(rank); /* the last lines may not have been read yet */
+	if (sb_timer_once(rank->job->jobs->env.loop, &rank->drain_timer, rank->log ? longest_ms : 0,
+			    on_drained, rank, &err) == 0)
+		return;
+	sb_log(SB_LOG_WARN, "rank.log", "job=%s error=\"%s\"", rank->job->rec->plan->job, err.text);
+	on_drained(rank->drain_timer, 0, rank);
+}
+
 static void rank_ended(struct rank *rank, const struct sb_container_info *info)
 {
 	if (rank->exited || rank->stopping)
 		return;
-	rank->exited = true;
 	set_str(&job_own(rank->job)->container_id, info->id);
 	rank_describe_end(rank, info);
-	if (!rank->log)
-		rank_follow_log(rank); /* the last lines may not have been read yet */
-	sb_timer_once(rank->job->jobs->env.loop, &rank->drain_timer, rank->log ? DRAIN_MS : 0,
-			on_drained, rank, NULL);
+	rank_drain(rank, DRAIN_MS);
 }
 
 static void rank_lost(struct rank *rank)
 {
-	if (rank->stopping)
+	if (rank->stopping || rank->exited)
 		return;
 	set_str(&job_own(rank->job)->reason, "its container is not in the engine any more");
 	rank_stop_following(rank);
@@ -276,26 +325,48 @@ static void rank_lost(struct rank *rank)
 	job_save(rank->job);
 }
 
+static int on_look_again(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	rank_look(ctx);
+	return 0;
+}
+
+static void look_later(struct rank *rank)
+{
+	sb_timer_once(rank->job->jobs->env.loop, &rank->look_timer, LOOK_RETRY_MS, on_look_again,
+			rank, NULL);
+}
+
 static void on_looked(void *ctx, const struct sb_container_info *info, const struct sb_err *err)
 {
 	struct rank *rank = ctx;
+	bool again = rank->look_wanted;
 
 	rank->op = NULL;
+	rank->look_wanted = false;
 	if (err && err->code == SB_E_NOT_FOUND)
 		rank_lost(rank);
 	else if (info && info->state == SB_CONTAINER_RUNNING)
 		rank_running(rank, info);
 	else if (info)
 		rank_ended(rank, info);
-	/* Any other error: the engine is away, and its return brings a resync. */
+	else
+		look_later(rank); /* not knowing is no reason to stop asking */
+	if (again)
+		rank_look(rank);
 }
 
 void rank_look(struct rank *rank)
 {
-	if (rank->op || rank->exited || job_own(rank->job)->state != R(RUNNING))
+	if (rank->exited || rank->stopping)
 		return;
-	engine(rank)->ops->inspect(engine(rank), job_own(rank->job)->container_id, on_looked, rank,
-			&rank->op, NULL);
+	/* What is under way may have been answered before the container ended. */
+	rank->look_wanted = rank->op != NULL;
+	if (rank->op || job_own(rank->job)->state != R(RUNNING))
+		return;
+	if (engine(rank)->ops->inspect(engine(rank), job_own(rank->job)->container_id, on_looked,
+			    rank, &rank->op, NULL) < 0)
+		look_later(rank);
 }
 
 /* --- after a restart of the agent, or of the engine --- */
@@ -316,8 +387,8 @@ static void adopt_unstarted(struct rank *rank, const struct sb_container_info *i
 {
 	rank_set_state(rank, R(PREPARED));
 	if (info)
-		engine(rank)->ops->remove(engine(rank), info->id, true, on_cleared, rank, &rank->op,
-				NULL);
+		engine(rank)->ops->remove(
+				engine(rank), info->id, true, on_cleared, rank, &rank->op, NULL);
 }
 
 void rank_adopt(struct rank *rank, const struct sb_container_info *info)

@@ -41,6 +41,7 @@ static void start_failed(struct rank *rank, const struct sb_err *err)
 static void on_inspected(void *ctx, const struct sb_container_info *info, const struct sb_err *err)
 {
 	struct rank *rank = ctx;
+	bool ended;
 
 	rank->op = NULL;
 	if (err) {
@@ -48,10 +49,22 @@ static void on_inspected(void *ctx, const struct sb_container_info *info, const 
 		return;
 	}
 	/* A process that ended within these milliseconds shows in the next look. */
+	ended = info->state != SB_CONTAINER_RUNNING || rank->look_wanted;
+	rank->look_wanted = false;
 	rank_running(rank, info);
 	rank_answer_starts(rank, NULL);
-	if (info->state != SB_CONTAINER_RUNNING)
+	if (ended)
 		rank_look(rank);
+}
+
+/* An act came back. True when a stop began meanwhile, which takes over. */
+static bool acted(struct rank *rank)
+{
+	rank->op = NULL;
+	rank->acting = false;
+	if (rank->stopping)
+		rank_stop_look(rank);
+	return rank->stopping;
 }
 
 static void on_started(void *ctx, const struct sb_err *err)
@@ -59,7 +72,8 @@ static void on_started(void *ctx, const struct sb_err *err)
 	struct rank *rank = ctx;
 	struct sb_err own = SB_ERR_INIT;
 
-	rank->op = NULL;
+	if (acted(rank))
+		return;
 	if (err) {
 		start_failed(rank, err);
 		return;
@@ -76,7 +90,8 @@ static void on_in_the_way_removed(void *ctx, const struct sb_err *err)
 	struct rank *rank = ctx;
 	struct sb_err own = SB_ERR_INIT;
 
-	rank->op = NULL;
+	if (acted(rank))
+		return;
 	if (err)
 		start_failed(rank, err);
 	else if (create(rank, &own) < 0)
@@ -99,7 +114,8 @@ static void on_in_the_way(void *ctx, const struct sb_container_info *info, const
 		return;
 	}
 	if (!owner || strcmp(owner, job->rec->plan->job) != 0 || rank->replaced) {
-		sb_err_set(&own, SB_E_BUSY, "the name %s is taken by another container", info->name);
+		sb_err_set(&own, SB_E_BUSY, "the name %s is taken by another container",
+				info->name);
 		start_failed(rank, &own);
 		return;
 	}
@@ -107,12 +123,15 @@ static void on_in_the_way(void *ctx, const struct sb_container_info *info, const
 			strtoull(plan, NULL, 10) == job->rec->plan->created_unix_ms) {
 		rank_running(rank, info);
 		rank_answer_starts(rank, NULL);
+		rank_look(rank); /* its events before this moment were not known to be ours */
 		return;
 	}
 	rank->replaced = true;
 	if (engine(rank)->ops->remove(engine(rank), info->id, true, on_in_the_way_removed, rank,
 			    &rank->op, &own) < 0)
 		start_failed(rank, &own);
+	else
+		rank->acting = true;
 }
 
 static void on_created(void *ctx, const char *id, const struct sb_err *err)
@@ -121,7 +140,10 @@ static void on_created(void *ctx, const char *id, const struct sb_err *err)
 	struct sb_err own = SB_ERR_INIT;
 	int rc;
 
-	rank->op = NULL;
+	if (id)
+		set_str(&job_own(rank->job)->container_id, id);
+	if (acted(rank))
+		return;
 	if (err && err->code == SB_E_BUSY) {
 		rc = engine(rank)->ops->inspect(engine(rank), job_spec(rank->job)->container_name,
 				on_in_the_way, rank, &rank->op, &own);
@@ -129,8 +151,8 @@ static void on_created(void *ctx, const char *id, const struct sb_err *err)
 		start_failed(rank, err);
 		return;
 	} else {
-		set_str(&job_own(rank->job)->container_id, id);
 		rc = engine(rank)->ops->start(engine(rank), id, on_started, rank, &rank->op, &own);
+		rank->acting = rc == 0;
 	}
 	if (rc < 0)
 		start_failed(rank, &own);
@@ -180,8 +202,8 @@ static bool resolve_user(struct build *b, const char *user, const char *hf_cache
 	return true;
 }
 
-static int build_mounts(struct build *b, const Sparkbus__RankSpec *rank, const char *hf_cache,
-		bool mapped)
+static int build_mounts(
+		struct build *b, const Sparkbus__RankSpec *rank, const char *hf_cache, bool mapped)
 {
 	static const char *const accounts[] = { "/etc/passwd", "/etc/group" };
 	static const char marker[] = "{hf_cache}";
@@ -200,12 +222,14 @@ static int build_mounts(struct build *b, const Sparkbus__RankSpec *rank, const c
 			return -1;
 		}
 		b->n_paths++;
-		b->mounts[b->spec.n_mounts++] = (struct sb_engine_mount){ .source = b->paths[i],
-			.target = m->target, .read_only = m->read_only };
+		b->mounts[b->spec.n_mounts++] = (struct sb_engine_mount){
+			.source = b->paths[i], .target = m->target, .read_only = m->read_only
+		};
 	}
 	for (size_t i = 0; mapped && i < sb_countof(accounts); i++)
-		b->mounts[b->spec.n_mounts++] = (struct sb_engine_mount){ .source = accounts[i],
-			.target = accounts[i], .read_only = true };
+		b->mounts[b->spec.n_mounts++] = (struct sb_engine_mount){
+			.source = accounts[i], .target = accounts[i], .read_only = true
+		};
 	b->spec.mounts = b->mounts;
 	return 0;
 }
@@ -227,7 +251,8 @@ static int build_env(struct build *b, const Sparkbus__RankSpec *rank, bool mappe
 	return 0;
 }
 
-static int build_labels(struct build *b, const struct job *job, const Sparkbus__ContainerOptions *opt)
+static int build_labels(
+		struct build *b, const struct job *job, const Sparkbus__ContainerOptions *opt)
 {
 	size_t size = 1;
 	char *at;
@@ -266,10 +291,10 @@ static int build_limits(struct build *b, const Sparkbus__ContainerOptions *opt)
 	if (!b->ulimits || !b->devices)
 		return -1;
 	for (size_t i = 0; i < opt->n_ulimits; i++)
-		b->ulimits[b->spec.n_ulimits++] = (struct sb_engine_ulimit){
-			.name = opt->ulimits[i]->name,
-			.soft = opt->ulimits[i]->soft,
-			.hard = opt->ulimits[i]->hard };
+		b->ulimits[b->spec.n_ulimits++] =
+				(struct sb_engine_ulimit){ .name = opt->ulimits[i]->name,
+					.soft = opt->ulimits[i]->soft,
+					.hard = opt->ulimits[i]->hard };
 	for (size_t i = 0; i < opt->n_devices; i++)
 		if (!opt->devices[i]->optional || access(opt->devices[i]->path, F_OK) == 0)
 			b->devices[b->spec.n_devices++] = opt->devices[i]->path;
@@ -315,10 +340,13 @@ static int build_spec(struct build *b, const struct job *job)
 static int create(struct rank *rank, struct sb_err *err)
 {
 	SB_CLEANUP(build_done) struct build b = { 0 };
+	int rc;
 
 	if (build_spec(&b, rank->job) < 0)
 		return sb_err_nomem(err);
-	return engine(rank)->ops->create(engine(rank), &b.spec, on_created, rank, &rank->op, err);
+	rc = engine(rank)->ops->create(engine(rank), &b.spec, on_created, rank, &rank->op, err);
+	rank->acting = rc == 0;
+	return rc;
 }
 
 /* --- the verb --- */
@@ -330,28 +358,36 @@ static int answer_now(struct rank *rank, uint64_t generation, sb_rank_fn fn, voi
 	struct job *job = rank->job;
 	Sparkbus__RankStatus *own = job_own(job);
 
-	if (own->stopped_by_operator || (own->generation == generation &&
-			(own->state == R(RUNNING) || own->state == R(EXITED) || own->state == R(GONE)))) {
+	if (own->stopped_by_operator ||
+			(own->generation == generation &&
+					(own->state == R(RUNNING) || own->state == R(EXITED) ||
+							own->state == R(GONE)))) {
 		fn(ctx, own, NULL);
 		return 1;
 	}
 	if (rank->stopping)
 		return sb_err_set(err, SB_E_BUSY, "rank %u of %s is being stopped", own->rank,
 				job->rec->plan->job);
+	/* A command may be overtaken by the stop that was sent after it. */
+	if (!sb_job_startable(job->rec->status->state))
+		return sb_err_set(err, SB_E_CANCELLED, "job %s is %s on %s", job->rec->plan->job,
+				sb_job_state_name(job->rec->status->state),
+				job->jobs->env.node_name);
 	if (!job->jobs->adopted || (rank->op && own->state != R(CREATING)))
 		return sb_err_set(err, SB_E_UNAVAILABLE,
-				"the container engine of %s has not answered yet", job->jobs->env.node_name);
+				"the container engine of %s has not answered yet",
+				job->jobs->env.node_name);
 	return 0;
 }
 
-/* The intent goes to disk before the container exists. */
+/* The intent goes to disk before the container exists; without it nothing is made that a restarted
+ * agent would not know of. */
 static int begin(struct rank *rank, uint64_t generation, struct sb_err *err)
 {
 	struct job *job = rank->job;
 	Sparkbus__RankStatus *own = job_own(job);
+	int rc;
 
-	job->rec->committed = true;
-	job->rec->lease_unix_ms = 0;
 	own->generation = generation;
 	own->gate_open = false;
 	rank->replaced = false;
@@ -360,11 +396,8 @@ static int begin(struct rank *rank, uint64_t generation, struct sb_err *err)
 	own->died = false;
 	set_str(&own->reason, "");
 	rank_set_state(rank, R(CREATING));
-	if (job->rec->status->state == SPARKBUS__JOB_STATE__JOB_PREPARED)
-		job_event(job, SB_JOB_EV_COMMIT, "starting"); /* saves */
-	else
-		job_save(job);
-	return create(rank, err);
+	rc = job_commit(job, err);
+	return rc < 0 ? rc : create(rank, err);
 }
 
 int rank_start(struct rank *rank, uint64_t generation, sb_rank_fn fn, void *ctx, struct sb_err *err)

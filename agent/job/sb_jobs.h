@@ -37,7 +37,8 @@ struct sb_jobs_env {
 	const char *hf_cache;
 	uint64_t log_max_bytes;
 	unsigned ended_kept;
-	/* Something about @job's own rank changed, or its log grew: long polls may have an answer. */
+	/* Something about @job's own rank changed, or its log grew: long polls may have an answer.
+	 */
 	void (*on_change)(void *ctx, const char *job);
 	/* The engine's event stream was connected (@err NULL) or lost. May be NULL. */
 	void (*on_engine)(void *ctx, const struct sb_err *err);
@@ -52,7 +53,8 @@ SB_DEFINE_CLEANUP(sb_jobs_free, struct sb_jobs *)
 
 /* --- verbs; each callback comes once, from the loop or before the call returns --- */
 
-typedef void (*sb_prepare_fn)(void *ctx, const Sparkbus__PrepareReply *reply, const struct sb_err *err);
+typedef void (*sb_prepare_fn)(
+		void *ctx, const Sparkbus__PrepareReply *reply, const struct sb_err *err);
 /** Check everything that @request's rank needs here, and take the lease if nothing is fatal. */
 int sb_jobs_prepare(struct sb_jobs *jobs, const Sparkbus__PrepareRequest *request, sb_prepare_fn fn,
 		void *ctx, struct sb_err *err);
@@ -71,8 +73,8 @@ typedef void (*sb_stop_fn)(void *ctx, const Sparkbus__StopJobReply *reply);
  * known is looked for in the engine by label all the same. @grace_s < 0: the plan's. */
 void sb_jobs_stop(struct sb_jobs *jobs, const char *job, int grace_s, sb_stop_fn fn, void *ctx);
 /** Leader: stop own rank because the gang ends. */
-int sb_jobs_stop_rank(struct sb_jobs *jobs, const Sparkbus__StopRankRequest *request,
-		sb_stop_fn fn, void *ctx, struct sb_err *err);
+int sb_jobs_stop_rank(struct sb_jobs *jobs, const Sparkbus__StopRankRequest *request, sb_stop_fn fn,
+		void *ctx, struct sb_err *err);
 
 /* --- reading; results are borrowed until the loop runs again --- */
 

@@ -33,8 +33,8 @@ sb_job_state sb_job_next(sb_job_state from, enum sb_job_event ev);
 bool sb_job_ended(sb_job_state state);
 /** Ranks may be running: neither PREPARED nor ended. */
 bool sb_job_active(sb_job_state state);
-/** STARTING, READY or UNHEALTHY: active, and nobody has said stop. */
-bool sb_job_runs(sb_job_state state);
+/** A rank may be started: the job has neither ended nor begun to. */
+bool sb_job_startable(sb_job_state state);
 /** "READY", ... */
 const char *sb_job_state_name(sb_job_state state);
 /** "running", "exited", ... */

@@ -27,7 +27,7 @@ void sb_probe_cancel(struct sb_probe *probe);
  * thing; NULL when there is no such way. Ways are tried in turn while the engine answers 404. */
 const char *sb_probe_request(const Sparkbus__Readiness *how, unsigned attempt, char **ret_body);
 /** Whether a 200 reply to that request shows something produced (not merely a valid answer). */
-bool sb_probe_produced(const Sparkbus__Readiness *how, unsigned attempt, const char *body,
-		size_t len);
+bool sb_probe_produced(
+		const Sparkbus__Readiness *how, unsigned attempt, const char *body, size_t len);
 
 #endif

@@ -59,8 +59,8 @@ static void finish(struct pull *pull, const char *image_id, const struct sb_err 
 {
 	Sparkbus__PullImageReply reply = SPARKBUS__PULL_IMAGE_REPLY__INIT;
 
-	sb_events_add(pull->pulls->agent->events, "image.pull", NULL, -1, NULL, "%s: %s", pull->image,
-			err ? err->text : "present");
+	sb_events_add(pull->pulls->agent->events, "image.pull", NULL, -1, NULL, "%s: %s",
+			pull->image, err ? err->text : "present");
 	reply.image_id = (char *)image_id;
 	reply.already_present = pull->present_before;
 	for (size_t i = 0; i < pull->n_callers; i++) {
@@ -101,8 +101,8 @@ static void tell(struct pull *pull)
 			pull->n_layers, current >> 20, total >> 20);
 }
 
-static void on_progress(void *ctx, const char *id, const char *status, uint64_t current,
-		uint64_t total)
+static void on_progress(
+		void *ctx, const char *id, const char *status, uint64_t current, uint64_t total)
 {
 	struct pull *pull = ctx;
 	struct layer *layer = sb_empty(id) ? NULL : layer_of(pull, id);
@@ -133,16 +133,16 @@ static void on_image(void *ctx, const struct sb_image_info *info, const struct s
 		finish(pull, info->id, NULL);
 	} else if (pull->checked || err->code != SB_E_NOT_FOUND) {
 		finish(pull, NULL, err);
-	} else if (engine(pull)->ops->image_pull(engine(pull), pull->image, pull->auth,
-				   on_progress, on_pulled, pull, &pull->op, &own) < 0) {
+	} else if (engine(pull)->ops->image_pull(engine(pull), pull->image, pull->auth, on_progress,
+				   on_pulled, pull, &pull->op, &own) < 0) {
 		finish(pull, NULL, &own);
 	}
 }
 
 static int inspect(struct pull *pull, struct sb_err *err)
 {
-	return engine(pull)->ops->image_inspect(engine(pull), pull->image, on_image, pull, &pull->op,
-			err);
+	return engine(pull)->ops->image_inspect(
+			engine(pull), pull->image, on_image, pull, &pull->op, err);
 }
 
 static void on_pulled(void *ctx, const struct sb_err *err)
@@ -168,11 +168,13 @@ HANDLER(on_pull_image)
 	if (sb_empty(request->image))
 		return sb_err_set(err, SB_E_INVALID, "no image is named");
 	for (pull = pulls->list; pull; pull = pull->next)
-		if (strcmp(pull->image, request->image) == 0)
-			break;
+		if (strcmp(pull->image, request->image) == 0 &&
+				strcmp(pull->auth ?: "", request->registry_auth) == 0)
+			break; /* who may see the image is the registry's to say, for each of them
+				*/
 	if (pull && pull->n_callers == CALLERS_MAX)
-		return sb_err_set(err, SB_E_BUSY, "%zu callers wait for %s already", pull->n_callers,
-				pull->image);
+		return sb_err_set(err, SB_E_BUSY, "%zu callers wait for %s already",
+				pull->n_callers, pull->image);
 	if (pull) {
 		pull->callers[pull->n_callers++] = call;
 		return 0;

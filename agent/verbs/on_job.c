@@ -29,8 +29,8 @@ HANDLER(on_release)
 	return 0;
 }
 
-static int reply_status(struct sb_agent *agent, struct sb_call *call, const char *job,
-		struct sb_err *err)
+static int reply_status(
+		struct sb_agent *agent, struct sb_call *call, const char *job, struct sb_err *err)
 {
 	const Sparkbus__JobStatus *status = sb_jobs_status(agent->jobs, job);
 
@@ -63,6 +63,8 @@ HANDLER(on_stop_job)
 {
 	const Sparkbus__StopJobRequest *request = (const Sparkbus__StopJobRequest *)body;
 
+	if (sb_empty(request->job))
+		return sb_err_set(err, SB_E_INVALID, "no job is named");
 	sb_jobs_stop(((struct sb_agent *)agent)->jobs, request->job,
 			request->has_grace_s_case ? (int)request->grace_s : -1, answer_stop, call);
 	return 0;
@@ -100,7 +102,7 @@ static bool try_watch(struct sb_agent *agent, struct sb_call *call, const Protob
 		return true;
 	}
 	/* Any other version is news: a restarted agent counts from what it had on disk. */
-	if (status->version == request->after_version && !last)
+	if (request->after_version && status->version == request->after_version && !last)
 		return false;
 	sb_call_reply(call, &status->base);
 	return true;
@@ -108,6 +110,6 @@ static bool try_watch(struct sb_agent *agent, struct sb_call *call, const Protob
 
 HANDLER(on_watch_rank)
 {
-	return park(agent, call, body, ((const Sparkbus__WatchRankRequest *)body)->wait_ms, try_watch,
-			err);
+	return park(agent, call, body, ((const Sparkbus__WatchRankRequest *)body)->wait_ms,
+			try_watch, err);
 }

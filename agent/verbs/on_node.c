@@ -125,8 +125,8 @@ static size_t fill_disks(struct sb_agent *agent, Sparkbus__Disk *disks, Sparkbus
 	for (size_t i = 0; i < sb_countof(wanted); i++) {
 		sparkbus__disk__init(&disks[n]);
 		if (sb_empty(wanted[i].path) ||
-				sb_node_disk(wanted[i].path, &disks[n].total_bytes, &disks[n].free_bytes,
-						NULL) < 0)
+				sb_node_disk(wanted[i].path, &disks[n].total_bytes,
+						&disks[n].free_bytes, NULL) < 0)
 			continue;
 		disks[n].purpose = (char *)wanted[i].purpose;
 		disks[n].path = (char *)wanted[i].path;

@@ -26,8 +26,8 @@ static bool try_events(struct sb_agent *agent, struct sb_call *call, const Proto
 	bool answered;
 
 	if (sb_events_read(agent->events, request->cursor.data, request->cursor.len,
-			    request->from_start, request->job, at_most(request->max, EVENTS_PER_REPLY),
-			    &reply, &err) < 0) {
+			    request->from_start, request->job,
+			    at_most(request->max, EVENTS_PER_REPLY), &reply, &err) < 0) {
 		sb_call_fail(call, &err);
 		return true;
 	}
@@ -86,8 +86,6 @@ static bool add_line(void *ctx, const struct sb_logring_line *line)
 	struct lines *out = ctx;
 	Sparkbus__LogLine *item = &out->items[out->reply.n_lines];
 
-	if (out->bytes + line->len > LOG_REPLY_BYTES)
-		return false;
 	sparkbus__log_line__init(item);
 	item->unix_ns = line->unix_ns;
 	item->stream = (uint32_t)line->stream;
@@ -98,7 +96,8 @@ static bool add_line(void *ctx, const struct sb_logring_line *line)
 	memcpy(item->text.data, line->text, line->len);
 	out->bytes += line->len;
 	out->reply.lines[out->reply.n_lines++] = item;
-	return out->reply.n_lines < out->max;
+	/* The ring counts this line as given: it must not be handed one that has no room. */
+	return out->reply.n_lines < out->max && out->bytes + SB_LOGRING_LINE_MAX <= LOG_REPLY_BYTES;
 }
 
 static int read_lines(struct sb_logring *ring, uint64_t seq, struct lines *out, uint64_t *ret_next,

@@ -82,8 +82,8 @@ void sb_parking_kick(struct sb_parking *parking)
 {
 	if (!parking || parking->kicked || !parking->polls)
 		return;
-	parking->kicked = sb_timer_once(parking->agent->loop, &parking->kick, KICK_DELAY_MS, on_kick,
-					  parking, NULL) == 0;
+	parking->kicked = sb_timer_once(parking->agent->loop, &parking->kick, KICK_DELAY_MS,
+					  on_kick, parking, NULL) == 0;
 }
 
 int park(struct sb_agent *agent, struct sb_call *call, const ProtobufCMessage *body,

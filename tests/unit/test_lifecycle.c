@@ -17,7 +17,7 @@ START_TEST(a_stop_and_everything_gone_ends_every_job)
 {
 	sb_job_state to = sb_job_next(_i, SB_JOB_EV_STOP);
 
-	if (_i == S(UNSPECIFIED) || _i == S(RESTARTING) || sb_job_ended(_i))
+	if (_i == S(STATE_UNSPECIFIED) || _i == S(RESTARTING) || sb_job_ended(_i))
 		return;
 	ck_assert_int_eq(to, S(STOPPING));
 	ck_assert_int_eq(sb_job_next(to, SB_JOB_EV_GONE_STOPPED), S(STOPPED));
