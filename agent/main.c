@@ -57,7 +57,8 @@ static void audit(void *ctx, const char *operator_name, const char *from, const 
 	struct sb_err err = SB_ERR_INIT;
 
 	if (sb_audit_add(app->audit, operator_name, from, verb, job, outcome, text, &err) < 0)
-		sb_log(SB_LOG_ERR, "audit.failed", "verb=%s job=%s error=\"%s\"", verb, job, err.text);
+		sb_log(SB_LOG_ERR, "audit.failed", "verb=%s job=%s error=\"%s\"", verb, job,
+				err.text);
 }
 
 /* --- certificates in use --- */
@@ -71,7 +72,8 @@ static int listen_with_identity(struct app *app, struct sb_err *err)
 
 	creds.peer_ca_pem = id->operator_ca;
 	creds.peer_crl_pem = id->operator_crl;
-	rc = sb_bus_listen(app->bus, SB_BUS_CONTROL, c->listen_address, c->control_port, &creds, err);
+	rc = sb_bus_listen(
+			app->bus, SB_BUS_CONTROL, c->listen_address, c->control_port, &creds, err);
 	if (rc < 0)
 		return sb_err_wrap(err, rc, "control listener");
 	creds.peer_ca_pem = id->node_ca;
@@ -91,8 +93,8 @@ static int on_reload(sd_event_source *source, uint64_t usec, void *ctx)
 		sb_log(SB_LOG_ERR, "identity.reload", "error=\"%s\"", err.text);
 		sb_events_add(app->agent.events, "identity.failed", NULL, -1, NULL, "%s", err.text);
 	} else {
-		sb_log(SB_LOG_INFO, "identity.reload", "node=%s serial=%s", app->agent.identity.name,
-				app->agent.cert_serial);
+		sb_log(SB_LOG_INFO, "identity.reload", "node=%s serial=%s",
+				app->agent.identity.name, app->agent.cert_serial);
 	}
 	return 0;
 }
@@ -117,15 +119,15 @@ static int on_quit(sd_event_source *source, const struct signalfd_siginfo *info,
 /* New files in the identity folder: a renewed certificate, a list put there by hand. */
 static int on_hup(sd_event_source *source, const struct signalfd_siginfo *info, void *ctx)
 {
-	struct app *app = ctx;
-	struct sb_identity fresh = { 0 };
+	SB_CLEANUP(sb_identity_done) struct sb_identity fresh = { 0 };
 	struct sb_err err = SB_ERR_INIT;
+	struct app *app = ctx;
 
-	if (sb_identity_load(app->agent.config.identity_dir, &fresh, &err) < 0) {
+	if (sb_identity_load(app->agent.config.identity_dir, &fresh, &err) < 0 ||
+			sb_agent_use_identity(&app->agent, &fresh, &err) < 0) {
 		sb_log(SB_LOG_ERR, "identity.reload", "error=\"%s\" kept=old", err.text);
 		return 0;
 	}
-	sb_agent_use_identity(&app->agent, &fresh);
 	reload(&app->agent);
 	return 0;
 }
@@ -222,16 +224,18 @@ static int make_bus(struct app *app, struct sb_err *err)
 static int make_identity(struct app *app, struct sb_err *err)
 {
 	struct sb_agent *a = &app->agent;
-	struct sb_identity fresh = { 0 };
+	SB_CLEANUP(sb_identity_done) struct sb_identity fresh = { 0 };
 	struct sb_err dates = SB_ERR_INIT;
 	int rc = sb_identity_load(a->config.identity_dir, &fresh, err);
 
+	if (rc == 0)
+		rc = sb_agent_use_identity(a, &fresh, err);
 	if (rc < 0)
 		return rc;
-	sb_agent_use_identity(a, &fresh);
 	/* Not fatal: the clock may be wrong, or a new certificate may come while it runs. */
 	if (sb_identity_check(&a->identity, 0, &dates) < 0)
-		sb_log(SB_LOG_ERR, "identity.bad", "error=\"%s\" hint=\"%s\"", dates.text, dates.hint);
+		sb_log(SB_LOG_ERR, "identity.bad", "error=\"%s\" hint=\"%s\"", dates.text,
+				dates.hint);
 	return 0;
 }
 
@@ -242,18 +246,17 @@ static int wire(struct app *app, struct sb_err *err)
 
 	a->started_boot_ms = sb_now_boot_ms();
 	a->reload = reload;
-	if ((rc = make_identity(app, err)) < 0 ||
-			(rc = make_loop(app, err)) < 0 ||
+	if ((rc = make_identity(app, err)) < 0 || (rc = make_loop(app, err)) < 0 ||
 			(rc = make_state(app, err)) < 0 ||
 			(rc = sb_mailbox_new(a->loop, &app->box, err)) < 0 ||
 			(rc = sb_node_new(a->identity.name, &a->node, err)) < 0 ||
 			(rc = sb_events_new(a->identity.name, &a->events, err)) < 0 ||
 			(rc = sb_parking_new(a, &a->parking, err)) < 0 ||
-			(rc = sb_engine_docker_new(a->loop, a->config.engine_socket, &a->engine, err)) < 0 ||
+			(rc = sb_engine_docker_new(
+					 a->loop, a->config.engine_socket, &a->engine, err)) < 0 ||
 			(rc = sb_pulls_new(a, &a->pulls, err)) < 0 ||
 			(rc = sb_peers_new(a->loop, app->box, &app->peers, err)) < 0 ||
-			(rc = make_bus(app, err)) < 0 ||
-			(rc = make_jobs(app, err)) < 0)
+			(rc = make_bus(app, err)) < 0 || (rc = make_jobs(app, err)) < 0)
 		return rc;
 	sb_events_on_add(a->events, on_event, app);
 	return listen_with_identity(app, err);
@@ -298,7 +301,8 @@ static int run(const char *config_path)
 	block_signals();
 	if (sb_config_load(config_path, &app.agent.config, &err) < 0)
 		return fail(&err);
-	sb_log_setup((enum sb_log_level)app.agent.config.log_level, getenv("JOURNAL_STREAM") != NULL);
+	sb_log_setup((enum sb_log_level)app.agent.config.log_level,
+			getenv("JOURNAL_STREAM") != NULL);
 	if (wire(&app, &err) < 0) {
 		unwire(&app);
 		return fail(&err);
