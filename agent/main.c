@@ -119,15 +119,15 @@ static int on_quit(sd_event_source *source, const struct signalfd_siginfo *info,
 /* New files in the identity folder: a renewed certificate, a list put there by hand. */
 static int on_hup(sd_event_source *source, const struct signalfd_siginfo *info, void *ctx)
 {
-	struct app *app = ctx;
-	struct sb_identity fresh = { 0 };
+	SB_CLEANUP(sb_identity_done) struct sb_identity fresh = { 0 };
 	struct sb_err err = SB_ERR_INIT;
+	struct app *app = ctx;
 
-	if (sb_identity_load(app->agent.config.identity_dir, &fresh, &err) < 0) {
+	if (sb_identity_load(app->agent.config.identity_dir, &fresh, &err) < 0 ||
+			sb_agent_use_identity(&app->agent, &fresh, &err) < 0) {
 		sb_log(SB_LOG_ERR, "identity.reload", "error=\"%s\" kept=old", err.text);
 		return 0;
 	}
-	sb_agent_use_identity(&app->agent, &fresh);
 	reload(&app->agent);
 	return 0;
 }
@@ -230,13 +230,14 @@ static int make_bus(struct app *app, struct sb_err *err)
 static int make_identity(struct app *app, struct sb_err *err)
 {
 	struct sb_agent *a = &app->agent;
-	struct sb_identity fresh = { 0 };
+	SB_CLEANUP(sb_identity_done) struct sb_identity fresh = { 0 };
 	struct sb_err dates = SB_ERR_INIT;
 	int rc = sb_identity_load(a->config.identity_dir, &fresh, err);
 
+	if (rc == 0)
+		rc = sb_agent_use_identity(a, &fresh, err);
 	if (rc < 0)
 		return rc;
-	sb_agent_use_identity(a, &fresh);
 	/* Not fatal: the clock may be wrong, or a new certificate may come while it runs. */
 	if (sb_identity_check(&a->identity, 0, &dates) < 0)
 		sb_log(SB_LOG_ERR, "identity.bad", "error=\"%s\" hint=\"%s\"", dates.text,

@@ -13,10 +13,22 @@ static uint64_t crl_number(const char *ca_pem, const char *crl_pem)
 	return number;
 }
 
-void sb_agent_use_identity(struct sb_agent *agent, struct sb_identity *fresh)
+int sb_agent_use_identity(struct sb_agent *agent, struct sb_identity *fresh, struct sb_err *err)
 {
 	struct sb_tls_cert_info info = { 0 };
+	char *name = agent->identity.name;
 
+	if (name && strcmp(name, fresh->name) != 0)
+		return sb_err_set(err, SB_E_INVALID,
+				"the certificate is for node %s now, this agent runs as %s: "
+				"restart it",
+				fresh->name, name);
+	/* The features borrow the name for good, so it stays where it is. */
+	if (name) {
+		free(fresh->name);
+		fresh->name = name;
+		agent->identity.name = NULL;
+	}
 	sb_identity_done(&agent->identity);
 	agent->identity = *fresh;
 	*fresh = (struct sb_identity){ 0 };
@@ -25,6 +37,7 @@ void sb_agent_use_identity(struct sb_agent *agent, struct sb_identity *fresh)
 	agent->operator_crl_number =
 			crl_number(agent->identity.operator_ca, agent->identity.operator_crl);
 	agent->node_crl_number = crl_number(agent->identity.node_ca, agent->identity.node_crl);
+	return 0;
 }
 
 static char *text_of(const ProtobufCBinaryData *data)
@@ -39,15 +52,16 @@ HANDLER(on_put_crl)
 	SB_CLEANUP(sb_freep) char *node_crl = text_of(&request->node_crl);
 	Sparkbus__PutCrlReply reply = SPARKBUS__PUT_CRL_REPLY__INIT;
 	struct sb_agent *me = agent;
-	struct sb_identity fresh = { 0 };
+	SB_CLEANUP(sb_identity_done) struct sb_identity fresh = { 0 };
 	int rc;
 
 	rc = sb_identity_put_crls(me->config.identity_dir, operator_crl, node_crl, err);
 	if (rc == 0)
 		rc = sb_identity_load(me->config.identity_dir, &fresh, err);
+	if (rc == 0)
+		rc = sb_agent_use_identity(me, &fresh, err);
 	if (rc < 0)
 		return rc;
-	sb_agent_use_identity(me, &fresh);
 	/* Read back from the files that were written. */
 	reply.outcome = SPARKBUS__OUTCOME__OUTCOME_DONE;
 	reply.operator_crl_number = me->operator_crl_number;

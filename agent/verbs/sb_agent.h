@@ -33,8 +33,10 @@ struct sb_agent {
 	void (*reload)(struct sb_agent *agent);
 };
 
-/** Take over @fresh, leaving it empty, and free the identity before it. */
-void sb_agent_use_identity(struct sb_agent *agent, struct sb_identity *fresh);
+/** Take over @fresh, leaving it empty, and free the identity before it, but for the node's name:
+ * the string stays the same one for the life of the agent. Return: 0; -SB_E_INVALID when @fresh
+ * is another node's, and the identity is what it was. */
+int sb_agent_use_identity(struct sb_agent *agent, struct sb_identity *fresh, struct sb_err *err);
 
 /** The table of verbs, for sb_rpc_new(); their agent is a struct sb_agent. */
 const struct sb_verb *sb_verbs(size_t *ret_n);
