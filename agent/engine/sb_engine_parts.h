@@ -65,8 +65,9 @@ int log_parser_end(struct log_parser *p, struct sb_err *err);
 
 /* --- JSON --- */
 
-#define JSON_NODES_MAX ((size_t)512 << 10) /* values in one document: bounds the memory of a tree  \
-					    */
+#define JSON_NODES_MAX                                                                             \
+	((size_t)512 << 10) /* values in one document: bounds the memory of a tree                 \
+			     */
 
 /** Parse one document. -SB_E_PROTOCOL; -SB_E_RANGE with more than JSON_NODES_MAX values. */
 int json_parse(const char *data, size_t len, json_t **ret, struct sb_err *err);

@@ -376,7 +376,9 @@ static void blame_first(struct gang *gang)
 
 	for (size_t i = 0; i < st->n_ranks; i++)
 		if (st->ranks[i]->died && st->ranks[i]->finished_unix_ms &&
-				(!first || st->ranks[i]->finished_unix_ms < first->finished_unix_ms))
+				(!first ||
+						st->ranks[i]->finished_unix_ms <
+								first->finished_unix_ms))
 			first = st->ranks[i];
 	if (first && !gang->job->rec->tombstone)
 		set_strf(&st->reason, "rank %u (%s) died: %s", first->rank, first->node,

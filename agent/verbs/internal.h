@@ -5,7 +5,8 @@
 #include "sb_agent.h"
 
 #define HANDLER(name)                                                                              \
-	int name(void *agent, struct sb_call *call, const ProtobufCMessage *body, struct sb_err *err)
+	int name(void *agent, struct sb_call *call, const ProtobufCMessage *body,                  \
+			struct sb_err *err)
 
 HANDLER(on_ping);
 HANDLER(on_get_node);

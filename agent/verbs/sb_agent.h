@@ -26,8 +26,8 @@ struct sb_agent {
 	struct sb_engine *engine;
 	struct sb_events *events;
 	struct sb_jobs *jobs;
-	struct sb_parking *parking; /* long polls that wait for something to happen */
-	struct sb_pulls *pulls;     /* image pulls under way */
+	struct sb_parking *parking;  /* long polls that wait for something to happen */
+	struct sb_pulls *pulls;      /* image pulls under way */
 	struct sb_engine_seen *seen; /* what is known of the engine, for get_node */
 	/* Soon put the identity's present certificates and lists to use: listeners, peer calls. */
 	void (*reload)(struct sb_agent *agent);

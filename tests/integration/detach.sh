@@ -140,8 +140,6 @@ kill -KILL $cli_pid
 wait $cli_pid 2>/dev/null
 is "$(state)" PREPARED "a lease is left"
 wait_until 75 "which runs out" state_is none
-leases() { leased spark1 || leased spark2; }
-run_expect 1 "without a file" leases
 is "$(containers)" 0 "and nothing was started"
 run_expect 0 "the next launch works" sparkbus run "$recipe" --no-follow
 run_expect 0 "stop" sparkbus stop --all
