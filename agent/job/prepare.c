@@ -34,6 +34,7 @@ struct prepare {
 	char hints[PROBLEMS_MAX][TEXT_MAX];
 	size_t n;
 	bool fatal;
+	bool job_here;
 };
 
 static const Sparkbus__RankSpec *spec_of(const struct prepare *p)
@@ -311,7 +312,7 @@ static void on_container(void *ctx, const struct sb_container_info *info, const 
 		problem(p, P(NAME), true, hint,
 				"a container that is not ours has the name %s; it is left alone",
 				spec_of(p)->container_name);
-	} else if (info) {
+	} else if (info && !p->job_here) {
 		problem(p, P(NAME), false, "", "%s is left from an earlier launch and is replaced",
 				spec_of(p)->container_name);
 	}
@@ -421,7 +422,9 @@ int sb_jobs_prepare(struct sb_jobs *jobs, const Sparkbus__PrepareRequest *reques
 	p->next = jobs->prepares;
 	jobs->prepares = p;
 	check_job(p);
-	check_ports(p);
+	p->job_here = p->fatal; /* then its port and its container are no news */
+	if (!p->job_here)
+		check_ports(p);
 	check_devices(p);
 	check_mounts(p);
 	check_disk(p);
