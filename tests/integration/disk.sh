@@ -49,7 +49,7 @@ run_expect 0 "with room again the launch works" sparkbus run "$recipe" --no-foll
 job=$(sparkbus status --json | jq -r '.jobs[0].job')
 fill
 is "$(left)" 0 "it is full again"
-for k in 1 2 3 4 5; do
+for _ in 1 2 3 4 5; do
 	curl -sf "http://$head:8000/v1/models" >/dev/null
 done
 run_expect 0 "the model answers" answers
