@@ -19,7 +19,7 @@
 #include "sb_store.h"
 
 /* A reload waits this long, so that the answer to the request that caused it leaves first. */
-#define RELOAD_DELAY_MS 100
+#define RELOAD_DELAY_MS 300
 
 struct app {
 	struct sb_agent agent; /* first: verbs get this */

@@ -42,7 +42,13 @@ int sb_agent_use_identity(struct sb_agent *agent, struct sb_identity *fresh, str
 
 static char *text_of(const ProtobufCBinaryData *data)
 {
-	return data->len ? strndup((const char *)data->data, data->len) : NULL;
+	char *text = data->len ? malloc(data->len + 1) : NULL;
+
+	if (text) {
+		memcpy(text, data->data, data->len);
+		text[data->len] = '\0';
+	}
+	return text;
 }
 
 HANDLER(on_put_crl)

@@ -320,7 +320,7 @@ static int explain(const struct probe *p, unsigned timeout_ms, struct sb_err *er
 	}
 }
 
-int sb_tls_diagnose(const char *host, uint16_t port, const struct sb_tls_creds *creds,
+static int diagnose(const char *host, uint16_t port, const struct sb_tls_creds *creds,
 		const char *server_name, unsigned timeout_ms, struct sb_err *err)
 {
 	SB_CLEANUP(probe_done)
@@ -341,4 +341,15 @@ int sb_tls_diagnose(const char *host, uint16_t port, const struct sb_tls_creds *
 		rc = explain(&p, timeout_ms, err);
 	ERR_clear_error();
 	return sb_err_wrap(err, rc, "%s port %u", host, port);
+}
+
+int sb_tls_diagnose(const char *host, uint16_t port, const struct sb_tls_creds *creds,
+		const char *server_name, unsigned timeout_ms, struct sb_err *err)
+{
+	int rc = diagnose(host, port, creds, server_name, timeout_ms, err);
+
+	/* This runs on worker threads, too. What OpenSSL keeps for a thread it frees when the
+	 * thread ends, unless the process ends before. */
+	OPENSSL_thread_stop();
+	return rc;
 }

@@ -5,7 +5,8 @@
 #include "sb_recipe.h"
 
 /* Caps on what a recipe can make grow. */
-#define SB_RENDER_MAX_BYTES      ((size_t)1 << 20) /* a command with its placeholders substituted */
+/* A command with its placeholders substituted: Linux takes no longer word (MAX_ARG_STRLEN). */
+#define SB_RENDER_MAX_BYTES      ((size_t)128 << 10)
 #define SB_RENDER_MAX_ROUNDS     32u
 #define SB_NODES_MAX             4096
 #define SB_CONFIG_MAX_KEYS       1000u /* in "defaults", in "env" and by overrides */

@@ -81,7 +81,11 @@ static void run_rest(const char *data, size_t size)
 	struct image_ref ref;
 	struct sb_err err = SB_ERR_INIT;
 	uint64_t ns;
-	char *text = strndup(data, size);
+	char *text = calloc(1, size + 1);
+
+	if (!text)
+		abort();
+	memcpy(text, data, size); /* strndup() would look for an end that is not there */
 
 	if (time_parse(data, size, &ns) > size)
 		abort();
