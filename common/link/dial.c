@@ -11,6 +11,7 @@
 
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 2000
+#define REFUSALS_MAX 3
 #define DEAF_MS      5000 /* silence after an unanswered call that makes a connection a dead one */
 
 enum state { IDLE, CONNECTING, GREETING, OPEN, PAUSE };
@@ -35,6 +36,7 @@ struct sb_dial {
 	struct sb_links *links;
 	char *node, *where; /* "10.0.0.5:47100" */
 	bool retry;
+	unsigned refusals; /* handshakes that failed in a row */
 	nng_stream_dialer *dialer;
 	nng_aio *aio;
 	struct sb_mail mail;
@@ -145,13 +147,15 @@ static void close_link(struct sb_dial *dial)
 	dial->state = IDLE;
 }
 
-/* An attempt failed for dial->reason. */
+/* An attempt failed for dial->reason. Who is refused for what his certificate says is refused the
+ * next time, too; a handshake that merely ended may have met an agent that was just going down. */
 static void attempt_failed(struct sb_dial *dial)
 {
 	struct sb_err reason = dial->reason;
 
 	close_link(dial);
-	if (!dial->retry || !dial->calls) {
+	if (!dial->retry || !dial->calls || dial->refusals >= REFUSALS_MAX) {
+		dial->refusals = 0;
 		fail_calls(dial, false, &reason);
 		return;
 	}
@@ -193,6 +197,7 @@ static void on_open(void *ctx)
 	sd_event_source_set_enabled(dial->timer, SD_EVENT_OFF);
 	dial->state = OPEN;
 	dial->pause_ms = 0;
+	dial->refusals = 0;
 	dial->reason.code = SB_OK;
 	for (struct sb_dial_call *call = dial->calls; call; call = call->next)
 		if (!call->word && send_call(call) < 0)
@@ -253,6 +258,10 @@ static void on_closed(void *ctx, int rv)
 				"a certificate is expired, revoked or of another cluster, or the "
 				"address is another node's");
 		dial->refused = true;
+		dial->refusals = dial->reason.code == SB_E_DENIED ? REFUSALS_MAX
+								  : dial->refusals + 1;
+		if (dial->refusals >= REFUSALS_MAX)
+			dial->reason.code = SB_E_DENIED;
 		attempt_failed(dial);
 		return;
 	}
