@@ -68,7 +68,7 @@ static void print_diags(struct launch *l, const struct sb_diags *diags)
 		fprintf(stderr, "%s%s:%s %s%s%s\n",
 				sb_color(stderr, d->level == SB_DIAG_NOTE ? SB_BOLD : SB_YELLOW),
 				tags[d->level], sb_color(stderr, SB_PLAIN),
-				d->line ? l->recipe_path : "", place, d->text);
+				d->line ? l->recipe.path : "", place, d->text);
 	}
 }
 
@@ -280,7 +280,7 @@ static int plan_and_start(struct launch *l, const struct run_opts *opts, const c
 	int status, rc;
 
 	if (hosts_resolve(l->cli, &opts->hosts, HOSTS_MUST, &l->nodes, &err) < 0 ||
-			recipe_find(target, &l->recipe_path, &l->recipe_name, &err) < 0 ||
+			recipe_find(l->cli, target, &l->recipe, &err) < 0 ||
 			cli_client(l->cli, &client, &err) < 0)
 		return cli_fail(l->cli, &err);
 	sb_progress_step(&l->progress, "Compiling the plan");

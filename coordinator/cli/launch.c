@@ -14,8 +14,7 @@ void launch_done(struct launch *l)
 		sparkbus__launch_plan__free_unpacked(l->plan, NULL);
 	cli_nodes_done(&l->nodes);
 	sb_mask_done(&l->mask);
-	free(l->recipe_path);
-	free(l->recipe_name);
+	recipe_source_done(&l->recipe);
 	free(l->ranks);
 	free(l->leased);
 	free(l->cursor);

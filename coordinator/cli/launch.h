@@ -12,7 +12,7 @@
 struct launch {
 	struct cli *cli;
 	struct cli_nodes nodes;
-	char *recipe_path, *recipe_name;
+	struct recipe_source recipe;
 	Sparkbus__LaunchPlan *plan;
 	const struct cli_node **ranks; /* node of each rank of the plan, in rank order */
 	bool *leased;                  /* per rank */
@@ -26,7 +26,7 @@ struct launch {
 void launch_done(struct launch *l);
 
 struct run_opts;
-/** Compile l->recipe_path for l->nodes into l->plan (run_compile.c) and bind it. Remarks go to
+/** Compile l->recipe.path for l->nodes into l->plan (run_compile.c) and bind it. Remarks go to
  * @diags, also when it fails. */
 int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
 		struct sb_err *err);

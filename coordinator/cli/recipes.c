@@ -131,18 +131,28 @@ static int expand_home(const char *target, char **ret, struct sb_err *err)
 	return 0;
 }
 
-static int take(const char *path, const char *name, char **ret_path, char **ret_name,
-		struct sb_err *err)
+void recipe_source_done(struct recipe_source *source)
 {
-	char *path_copy = strdup(path), *name_copy = strdup(name);
+	free(source->path);
+	free(source->name);
+	sb_origin_done(&source->origin);
+	*source = (struct recipe_source){ 0 };
+}
 
-	if (!path_copy || !name_copy) {
-		free(path_copy);
-		free(name_copy);
+/* A bundled recipe's name says the folder that it lies in. */
+static int take(const char *path, const char *name, struct recipe_source *ret, struct sb_err *err)
+{
+	struct recipe_source s = { .path = strdup(path), .name = strdup(name) };
+
+	if (name[0] == '@') {
+		s.origin.kind = SB_ORIGIN_BUNDLED;
+		s.origin.registry = strndup(name + 1, strcspn(name + 1, "/"));
+	}
+	if (!s.path || !s.name || (name[0] == '@' && !s.origin.registry)) {
+		recipe_source_done(&s);
 		return sb_err_nomem(err);
 	}
-	*ret_path = path_copy;
-	*ret_name = name_copy;
+	*ret = s;
 	return 0;
 }
 
@@ -168,7 +178,7 @@ static int name_of(const char *path, char **ret, struct sb_err *err)
 	return sb_err_nomem(err);
 }
 
-static int find_path(const char *target, char **ret_path, char **ret_name, struct sb_err *err)
+static int find_path(const char *target, struct recipe_source *ret, struct sb_err *err)
 {
 	SB_CLEANUP(sb_freep) char *path = NULL, *name = NULL;
 	int rc = expand_home(target, &path, err);
@@ -180,17 +190,16 @@ static int find_path(const char *target, char **ret_path, char **ret_name, struc
 	if (is_folder(path))
 		return sb_err_set(err, SB_E_INVALID, "recipe %s: is a folder, not a file", path);
 	rc = name_of(path, &name, err);
-	return rc < 0 ? rc : take(path, name, ret_path, ret_name, err);
+	return rc < 0 ? rc : take(path, name, ret, err);
 }
 
-static bool find_here(
-		const char *stem, char **ret_path, char **ret_name, int *ret_rc, struct sb_err *err)
+static bool find_here(const char *stem, struct recipe_source *ret, int *ret_rc, struct sb_err *err)
 {
 	SB_CLEANUP(sb_freep) char *path = NULL;
 
 	if (asprintf(&path, "%s.yaml", stem) < 0 || access(path, R_OK) < 0)
 		return false;
-	*ret_rc = take(path, stem, ret_path, ret_name, err);
+	*ret_rc = take(path, stem, ret, err);
 	return true;
 }
 
@@ -209,7 +218,7 @@ static int several(const char *target, const struct candidates *c, struct sb_err
 			sb_strbuf_str(&names));
 }
 
-int recipe_find(const char *target, char **ret_path, char **ret_name, struct sb_err *err)
+int recipe_find(struct cli *cli, const char *target, struct recipe_source *ret, struct sb_err *err)
 {
 	SB_CLEANUP(candidates_done) struct candidates c = { .n = 0 };
 	const char *root = bundled_root(), *slash = strchr(target, '/');
@@ -227,16 +236,16 @@ int recipe_find(const char *target, char **ret_path, char **ret_name, struct sb_
 			return sb_err_nomem(err);
 		search_registry(root, registry, slash + 1, &c);
 	} else if (is_path(target) || slash) {
-		return find_path(target, ret_path, ret_name, err);
+		return find_path(target, ret, err);
 	} else {
-		if (find_here(target, ret_path, ret_name, &rc, err))
+		if (find_here(target, ret, &rc, err))
 			return rc;
 		search_all(root, target, &c);
 	}
 	if (c.n > 1)
 		return several(target, &c, err);
 	if (c.n == 1)
-		return take(c.paths[0], c.names[0], ret_path, ret_name, err);
+		return take(c.paths[0], c.names[0], ret, err);
 	sb_err_set(err, SB_E_NOT_FOUND, "Recipe '%s' not found.", target);
 	return sb_err_hint(err, -SB_E_NOT_FOUND,
 			"give a path, a *.yaml of this folder, or a recipe below %s", root);

@@ -75,10 +75,10 @@ static int resolve_workload(struct launch *l, const struct run_opts *opts, struc
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
 	SB_CLEANUP(sb_recipe_freep) struct sb_recipe *recipe = NULL;
 	SB_CLEANUP(overrides_done) struct overrides given = { .n = 0 }, cluster = { .n = 0 };
-	int rc = sb_fs_read(l->recipe_path, RECIPE_MAX_BYTES, &text, err);
+	int rc = sb_fs_read(l->recipe.path, RECIPE_MAX_BYTES, &text, err);
 
 	if (!rc)
-		rc = sb_recipe_parse(l->recipe_path, sb_strbuf_str(&text), text.len,
+		rc = sb_recipe_parse(l->recipe.path, sb_strbuf_str(&text), text.len,
 				from_environment, diags, &recipe, err);
 	if (!rc)
 		rc = collect_overrides(opts, &given, err);
@@ -117,7 +117,7 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	if (rc < 0)
 		return rc;
 	/* Which registry a recipe came from is known here only. */
-	name = strdup(l->recipe_name);
+	name = strdup(l->recipe.name);
 	if (!name)
 		return sb_err_nomem(err);
 	if (l->plan->recipe != (char *)protobuf_c_empty_string)
