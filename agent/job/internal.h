@@ -162,6 +162,11 @@ void gang_own_changed(struct gang *gang);
 /* End the gang: an operator's stop, or a failure (then @why is the job's reason). */
 void gang_stop(struct gang *gang, bool by_operator, const char *why);
 
+/* --- files.c --- */
+/* May the files of @plan be put into containers? -SB_E_INVALID names the first that may not;
+ * -SB_E_RANGE for too many of them. */
+int files_check(const Sparkbus__LaunchPlan *plan, struct sb_err *err);
+
 /* --- prepare.c, orphans.c: what is under way is dropped, nobody is called --- */
 void prepares_free(struct sb_jobs *jobs);
 void orphans_free(struct sb_jobs *jobs);

@@ -392,7 +392,7 @@ static int check_plan(const struct sb_jobs *jobs, const Sparkbus__PrepareRequest
 	if (plan->created_unix_ms == 0)
 		return sb_err_set(
 				err, SB_E_INVALID, "plan of %s has no time of creation", plan->job);
-	return 0;
+	return files_check(plan, err);
 }
 
 int sb_jobs_prepare(struct sb_jobs *jobs, const Sparkbus__PrepareRequest *request, sb_prepare_fn fn,

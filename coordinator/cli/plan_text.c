@@ -7,6 +7,8 @@
 /* Of 80 columns, less the label and the mark at the line's end. */
 #define COMMAND_COLS 64
 
+#define FILE_LINES_SHOWN 40
+
 static const char *masked(const struct launch *l, const char *text, struct sb_strbuf *buf)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf plain = SB_STRBUF_INIT;
@@ -138,6 +140,40 @@ static void print_mounts(const struct launch *l, const Sparkbus__RankSpec *rank,
 	}
 }
 
+/* Content of more lines than a person would read is cut; --json has all of it. */
+static void print_content(const struct launch *l, const Sparkbus__File *file, FILE *out)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	const char *bytes = (const char *)file->content.data;
+	size_t len = file->content.len, lines = 0, at = 0;
+
+	if (!len || file->secret || memchr(bytes, '\0', len))
+		return;
+	for (; at < len && lines < FILE_LINES_SHOWN; lines++) {
+		const char *end = memchr(bytes + at, '\n', len - at);
+
+		at = end ? (size_t)(end - bytes) + 1 : len;
+	}
+	sb_strbuf_add(&text, bytes, at);
+	print_block(l, sb_strbuf_str(&text), "               | ", out);
+	if (at < len)
+		fprintf(out, "               | ... %zu more bytes\n", len - at);
+}
+
+static void print_files(const struct launch *l, Sparkbus__File *const *files, size_t n, FILE *out)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		const Sparkbus__File *file = files[i];
+
+		fprintf(out, "  file:      %s (%zu bytes, mode %04o%s)\n",
+				masked(l, file->path, &text), file->content.len,
+				file->mode ? file->mode : 0644, file->secret ? ", secret" : "");
+		print_content(l, file, out);
+	}
+}
+
 static void print_ports(const Sparkbus__RankSpec *rank, FILE *out)
 {
 	if (!rank->n_ports)
@@ -197,6 +233,11 @@ static void print_options(const Sparkbus__RankSpec *rank, FILE *out)
 
 void plan_print_ranks(const struct launch *l, FILE *out)
 {
+	if (l->plan->n_files) {
+		fprintf(out, "Every rank\n");
+		print_files(l, l->plan->files, l->plan->n_files, out);
+		fputc('\n', out);
+	}
 	for (size_t i = 0; i < l->plan->n_ranks; i++) {
 		const Sparkbus__RankSpec *rank = l->plan->ranks[i];
 
@@ -205,6 +246,7 @@ void plan_print_ranks(const struct launch *l, FILE *out)
 		print_argv(l, rank, out);
 		print_env(l, rank, out);
 		print_mounts(l, rank, out);
+		print_files(l, rank->files, rank->n_files, out);
 		print_ports(rank, out);
 		print_options(rank, out);
 		fputc('\n', out);

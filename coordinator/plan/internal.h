@@ -16,6 +16,9 @@ int sb_plan_trim(const struct sb_workload *w, const struct sb_runtime *runtime,
 /** Copy @text into a field of a fresh message; empty text leaves protobuf's default. */
 int sb_plan_text(char **field, const char *text);
 
+/** A file for containers, path and content copied; NULL when out of memory. */
+Sparkbus__File *sb_plan_file(const char *path, const void *content, size_t len);
+
 /* What all ranks share. */
 struct rank_shared {
 	const struct sb_launch *launch;

@@ -3,13 +3,15 @@
 #include <string.h>
 
 #include "internal.h"
+#include "sb_wire.h"
 
 #define MAX_NODES         256u
 #define INIT_PORT_DEFAULT 25000
 #define READY_TIMEOUT_MS  ((uint64_t)60 * 60 * 1000)
 #define READY_INTERVAL_MS 2000
 #define STOP_GRACE_S      30
-#define JOB_NAME_MAX      64u /* container names add a suffix and stay below the engine's limit */
+#define ENVELOPE_MAX      4096u /* bytes of a request around its plan */
+#define JOB_NAME_MAX      64u   /* container names add a suffix and stay below the engine's limit */
 
 static_assert((int)SB_PROBE_GENERATE == SPARKBUS__PROBE__PROBE_GENERATE &&
 				(int)SB_PROBE_EMBED == SPARKBUS__PROBE__PROBE_EMBED &&
@@ -171,6 +173,32 @@ static int take_ranks(
 	return rc;
 }
 
+/* A plan must fit into one message. What makes one large are the files of its hooks. */
+static int check_size(const Sparkbus__LaunchPlan *plan, struct sb_err *err)
+{
+	size_t n = plan->n_files, bytes = 0, size = sparkbus__launch_plan__get_packed_size(plan);
+	int rc = 0;
+
+	for (size_t i = 0; i < plan->n_files; i++)
+		bytes += plan->files[i]->content.len;
+	for (size_t i = 0; i < plan->n_ranks; i++) {
+		n += plan->ranks[i]->n_files;
+		for (size_t k = 0; k < plan->ranks[i]->n_files; k++)
+			bytes += plan->ranks[i]->files[k]->content.len;
+	}
+	if (n > SB_PLAN_FILES_MAX)
+		rc = sb_err_set(err, SB_E_RANGE, "%zu files for containers; expected at most %u", n,
+				SB_PLAN_FILES_MAX);
+	else if (bytes > SB_PLAN_FILES_MAX_BYTES)
+		rc = sb_err_set(err, SB_E_RANGE,
+				"%zu bytes of files for containers; expected at most %zu", bytes,
+				SB_PLAN_FILES_MAX_BYTES);
+	else if (size > SB_WIRE_MAX_BYTES - ENVELOPE_MAX)
+		rc = sb_err_set(err, SB_E_RANGE, "the plan has %zu bytes; expected at most %zu",
+				size, SB_WIRE_MAX_BYTES - ENVELOPE_MAX);
+	return rc ? sb_err_hint(err, rc, "have the image or the model cache hold large files") : 0;
+}
+
 /* --- steps --- */
 
 /* The shared command, its words, readiness and ranks. */
@@ -253,6 +281,8 @@ int sb_plan_compile(const struct sb_workload *workload, const struct sb_plan_inp
 	rc = build(runtime, &launch, input, job, diags, plan, err);
 	if (rc == 0)
 		rc = take_warnings(diags, plan, err);
+	if (rc == 0)
+		rc = check_size(plan, err);
 	if (rc < 0)
 		return rc;
 	*ret = sb_steal(plan);

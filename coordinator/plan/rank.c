@@ -17,6 +17,24 @@ int sb_plan_text(char **field, const char *text)
 	return -SB_E_NOMEM;
 }
 
+Sparkbus__File *sb_plan_file(const char *path, const void *content, size_t len)
+{
+	Sparkbus__File *file = malloc(sizeof(*file));
+
+	if (!file)
+		return NULL;
+	sparkbus__file__init(file);
+	file->content.data = len ? malloc(len) : NULL;
+	if ((len && !file->content.data) || sb_plan_text(&file->path, path) < 0) {
+		sparkbus__file__free_unpacked(file, NULL);
+		return NULL;
+	}
+	file->content.len = len;
+	if (len)
+		memcpy(file->content.data, content, len);
+	return file;
+}
+
 static int take_texts(char ***field, size_t *ret_n, char *const *items, size_t n)
 {
 	if (!n)
@@ -288,6 +306,24 @@ static int take_part(const struct rank_shared *shared, const struct sb_rank_part
 	return 0;
 }
 
+static int take_files(const struct sb_rank_part *part, Sparkbus__RankSpec *spec)
+{
+	spec->files = part->n_files ? calloc(part->n_files, sizeof(*spec->files)) : NULL;
+	if (part->n_files && !spec->files)
+		return -SB_E_NOMEM;
+	for (size_t i = 0; i < part->n_files; i++) {
+		const struct sb_rank_file *from = &part->files[i];
+		Sparkbus__File *file = sb_plan_file(from->path, from->content, from->len);
+
+		if (!file)
+			return -SB_E_NOMEM;
+		file->mode = from->mode;
+		file->secret = from->secret;
+		spec->files[spec->n_files++] = file;
+	}
+	return 0;
+}
+
 static int fill(const struct rank_shared *shared, unsigned rank, Sparkbus__RankSpec *spec,
 		struct sb_err *err)
 {
@@ -307,7 +343,8 @@ static int fill(const struct rank_shared *shared, unsigned rank, Sparkbus__RankS
 			sb_plan_text(&spec->address, node->address) < 0 ||
 			sb_plan_text(&spec->image, shared->image) < 0 ||
 			take_name(shared, rank, spec) < 0 || take_env(shared, spec) < 0 ||
-			take_mounts(spec) < 0 || take_options(shared, init, spec) < 0)
+			take_mounts(spec) < 0 || take_files(&part, spec) < 0 ||
+			take_options(shared, init, spec) < 0)
 		return sb_err_nomem(err);
 	return 0;
 }

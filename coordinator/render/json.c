@@ -3,7 +3,8 @@
 
 #include "sb_render.h"
 
-/* Always hidden, whatever the mask says. "value" of EnvVar depends on its own "secret". */
+/* Always hidden, whatever the mask says. "value" of EnvVar and "content" of File depend on their
+ * own "secret". */
 static const struct {
 	const char *message, *field;
 } secret_fields[] = {
@@ -15,6 +16,7 @@ static const struct {
 static const struct {
 	const char *message, *field;
 } text_fields[] = {
+	{ "sparkbus.File", "content" },
 	{ "sparkbus.LogLine", "text" },
 	{ "sparkbus.PutCrlRequest", "operator_crl" },
 	{ "sparkbus.PutCrlRequest", "node_crl" },
@@ -33,7 +35,7 @@ static bool is_secret(const ProtobufCMessage *msg, const ProtobufCFieldDescripto
 		if (!strcmp(msg->descriptor->name, secret_fields[i].message) &&
 				!strcmp(field->name, secret_fields[i].field))
 			return true;
-	if (strcmp(field->name, "value"))
+	if (strcmp(field->name, "value") && strcmp(field->name, "content"))
 		return false;
 	flag = protobuf_c_message_descriptor_get_field_by_name(msg->descriptor, "secret");
 	return flag && flag->type == PROTOBUF_C_TYPE_BOOL &&
@@ -115,6 +117,17 @@ static json_t *string_json(const char *text, const struct sb_mask *mask)
 	return utf8_json((const unsigned char *)sb_strbuf_str(&out), out.len);
 }
 
+/* Bytes that are text, which may be cut by a NUL byte and may hold what is to be hidden. */
+static json_t *bytes_json(const ProtobufCBinaryData *bytes, const struct sb_mask *mask)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+
+	if (bytes->len && memchr(bytes->data, '\0', bytes->len))
+		return utf8_json(bytes->data, bytes->len);
+	sb_strbuf_add(&text, bytes->data, bytes->len);
+	return text.failed ? NULL : string_json(sb_strbuf_str(&text), mask);
+}
+
 static json_t *enum_json(const ProtobufCFieldDescriptor *field, int value)
 {
 	const ProtobufCEnumValue *row =
@@ -164,8 +177,7 @@ static json_t *value_json(const ProtobufCMessage *msg, const ProtobufCFieldDescr
 		return string_json(*(char *const *)at, mask);
 	case PROTOBUF_C_TYPE_BYTES:
 		if (is_text(msg, field))
-			return utf8_json(((const ProtobufCBinaryData *)at)->data,
-					((const ProtobufCBinaryData *)at)->len);
+			return bytes_json(at, mask);
 		return hex_json(at);
 	case PROTOBUF_C_TYPE_MESSAGE:
 		return sb_render_message(*(ProtobufCMessage *const *)at, mask);

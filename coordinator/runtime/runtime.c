@@ -55,6 +55,11 @@ int sb_runtime_find(const char *name, const struct sb_runtime **ret, struct sb_e
 void sb_rank_part_done(struct sb_rank_part *part)
 {
 	sb_strbuf_done(&part->serve);
+	for (size_t i = 0; i < part->n_files; i++) {
+		free(part->files[i].path);
+		free(part->files[i].content);
+	}
+	free(part->files);
 	*part = (struct sb_rank_part){ 0 };
 }
 
@@ -65,6 +70,27 @@ void sb_rank_part_port(struct sb_rank_part *part, uint16_t port)
 			return;
 	if (port && part->n_ports < SB_RANK_PORTS_MAX)
 		part->ports[part->n_ports++] = port;
+}
+
+int sb_rank_part_file(struct sb_rank_part *part, const char *path, const void *content, size_t len,
+		unsigned mode, bool secret)
+{
+	struct sb_rank_file *files = reallocarray(part->files, part->n_files + 1, sizeof(*files));
+	SB_CLEANUP(sb_freep) char *name = strdup(path);
+	char *copy = malloc(len + 1);
+
+	if (files)
+		part->files = files;
+	if (!files || !name || !copy) {
+		free(copy);
+		return -SB_E_NOMEM;
+	}
+	if (len)
+		memcpy(copy, content, len);
+	files[part->n_files++] = (struct sb_rank_file){
+		.path = sb_steal(name), .content = copy, .len = len, .mode = mode, .secret = secret
+	};
+	return 0;
 }
 
 /* --- shared by runtimes --- */

@@ -19,6 +19,14 @@ struct sb_launch {
 	uint16_t init_port; /* rendezvous of native runtimes; never 0 */
 };
 
+/* A file that a rank finds in its container; plan.proto, File. */
+struct sb_rank_file {
+	char *path, *content;
+	size_t len;
+	unsigned mode; /* 0 = 0644 */
+	bool secret;
+};
+
 /* What one rank is, beyond what all share. Zero is a valid empty one. */
 struct sb_rank_part {
 	struct sb_strbuf serve;            /* its whole serve command */
@@ -27,8 +35,13 @@ struct sb_rank_part {
 	unsigned stage;     /* ranks of one stage start together, see plan.proto */
 	uint16_t gate_port; /* what the next stage waits for; 0 = nothing */
 	uint64_t gate_timeout_ms;
+	struct sb_rank_file *files;
+	size_t n_files;
 };
 void sb_rank_part_done(struct sb_rank_part *part);
+/** Add a file (copied) at the absolute @path of the container. Return: 0 or -SB_E_NOMEM. */
+int sb_rank_part_file(struct sb_rank_part *part, const char *path, const void *content, size_t len,
+		unsigned mode, bool secret);
 /** Add a port once; 0 and more than SB_RANK_PORTS_MAX are ignored. */
 void sb_rank_part_port(struct sb_rank_part *part, uint16_t port);
 

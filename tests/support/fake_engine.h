@@ -65,6 +65,13 @@ void fake_engine_event(struct fake_engine *fake, const struct sb_engine_event *e
 /** Subscribers lose their connection (@err) and get it back (resync), followed logs end with
  * @err, and nothing else changes. */
 void fake_engine_hang_up(struct fake_engine *fake, const struct sb_err *err);
+/** The archive that was put last into any container; NULL when there was none. Borrowed until the
+ * next one. */
+const void *fake_engine_archive(const struct fake_engine *fake, size_t *ret_len);
+/** The user that the last container was made with; "" = the image's. */
+const char *fake_engine_user(const struct fake_engine *fake);
+/** The words (joined with a blank) of the last container. */
+const char *fake_engine_argv(const struct fake_engine *fake);
 /** The container with this id or name, NULL when there is none. Borrowed until the loop runs. */
 const struct sb_container_info *fake_engine_find(struct fake_engine *fake, const char *id);
 

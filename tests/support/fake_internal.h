@@ -70,6 +70,9 @@ struct fake_engine {
 	struct sb_err fail[FAKE_OP_COUNT_];
 	bool delayed[FAKE_OP_COUNT_];
 	unsigned count[FAKE_OP_COUNT_], made;
+	void *archive; /* the last one that was put */
+	size_t archive_len;
+	char user[64], argv[1024]; /* of the last spec */
 };
 
 void *fake_must(void *p);

@@ -2,6 +2,7 @@
  * one step, which for most operations is the act and the answer; streams and waits keep their call
  * and get further turns by fake_kick(). */
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fake_internal.h"
@@ -349,6 +350,14 @@ static int fake_create(struct sb_engine *e, const struct sb_container_spec *spec
 {
 	struct sb_engine_call *c = begin(e, FAKE_CREATE, spec->name, ctx, ret);
 
+	snprintf(c->fake->user, sizeof(c->fake->user), "%s", spec->user ? spec->user : "");
+	c->fake->argv[0] = '\0';
+	for (size_t i = 0; i < spec->n_argv; i++) {
+		size_t at = strlen(c->fake->argv);
+
+		snprintf(c->fake->argv + at, sizeof(c->fake->argv) - at, "%s%s", i ? " " : "",
+				spec->argv[i]);
+	}
 	c->made = fake_container_new(
 			c->fake, spec->name, spec->image, spec->labels, spec->n_labels);
 	c->fn.id = fn;
@@ -402,7 +411,13 @@ static int fake_put(struct sb_engine *e, const char *id, const char *path, const
 		size_t len, sb_engine_done_fn fn, void *ctx, struct sb_engine_call **ret,
 		struct sb_err *err)
 {
-	begin(e, FAKE_ARCHIVE_PUT, id, ctx, ret)->fn.done = fn;
+	struct sb_engine_call *c = begin(e, FAKE_ARCHIVE_PUT, id, ctx, ret);
+
+	c->fn.done = fn;
+	free(c->fake->archive);
+	c->fake->archive = fake_must(malloc(len + 1));
+	memcpy(c->fake->archive, tar, len);
+	c->fake->archive_len = len;
 	return 0;
 }
 
@@ -435,8 +450,25 @@ static void fake_free(struct sb_engine *engine)
 	}
 	for (size_t i = 0; i < IMAGES_MAX; i++)
 		free(fake->images[i]);
+	free(fake->archive);
 	sd_event_unref(fake->loop);
 	free(fake);
+}
+
+const void *fake_engine_archive(const struct fake_engine *fake, size_t *ret_len)
+{
+	*ret_len = fake->archive_len;
+	return fake->archive;
+}
+
+const char *fake_engine_user(const struct fake_engine *fake)
+{
+	return fake->user;
+}
+
+const char *fake_engine_argv(const struct fake_engine *fake)
+{
+	return fake->argv;
 }
 
 void fake_engine_new(sd_event *loop, struct fake_engine **ret)

@@ -100,7 +100,14 @@ static void fill_plan(Sparkbus__LaunchPlan *plan, Sparkbus__RankSpec *rank, Spar
 	static char *argv[] = { (char *)"vllm", (char *)"--api-key=tok-abcdef", (char *)"short" };
 	static Sparkbus__EnvVar *envs[2];
 	static Sparkbus__RankSpec *ranks[1];
+	static Sparkbus__File files[2], *list[] = { &files[0], &files[1] };
 
+	for (int i = 0; i < 2; i++) {
+		files[i] = (Sparkbus__File)SPARKBUS__FILE__INIT;
+		files[i].content.data = (uint8_t *)(i ? "a: tok-abcdef\n" : "file_secret");
+		files[i].content.len = strlen((const char *)files[i].content.data);
+	}
+	files[0].secret = true;
 	for (int i = 0; i < 2; i++) {
 		env[i] = (Sparkbus__EnvVar)SPARKBUS__ENV_VAR__INIT;
 		envs[i] = &env[i];
@@ -117,6 +124,8 @@ static void fill_plan(Sparkbus__LaunchPlan *plan, Sparkbus__RankSpec *rank, Spar
 	rank->n_argv = 3;
 	rank->env = envs;
 	rank->n_env = 2;
+	rank->files = list;
+	rank->n_files = 2;
 	ranks[0] = rank;
 	*plan = (Sparkbus__LaunchPlan)SPARKBUS__LAUNCH_PLAN__INIT;
 	plan->ranks = ranks;
@@ -141,6 +150,8 @@ START_TEST(no_secret_of_a_plan_is_shown)
 	text = json_dumps(json, 0);
 	ck_assert_ptr_null(strstr(text, "hf_secret"));
 	ck_assert_ptr_null(strstr(text, "tok-abcdef"));
+	ck_assert_ptr_null(strstr(text, "file_secret"));
+	ck_assert_ptr_nonnull(strstr(text, "a: ***\\n"));
 	ck_assert_ptr_nonnull(strstr(text, "--api-key=***"));
 	ck_assert_ptr_nonnull(strstr(text, "shown"));
 	free(text);

@@ -257,6 +257,25 @@ START_TEST(ports_are_kept_once)
 }
 END_TEST
 
+START_TEST(a_ranks_files_are_its_own)
+{
+	struct sb_rank_part part = { 0 };
+	char content[] = "a\0b";
+
+	ck_assert_int_eq(sb_rank_part_file(&part, "/etc/x", content, 3, 0600, true), 0);
+	content[0] = 'z';
+	ck_assert_int_eq(sb_rank_part_file(&part, "/etc/y", NULL, 0, 0, false), 0);
+	ck_assert_uint_eq(part.n_files, 2);
+	ck_assert_str_eq(part.files[0].path, "/etc/x");
+	ck_assert_mem_eq(part.files[0].content, "a\0b", 3);
+	ck_assert_uint_eq(part.files[0].mode, 0600);
+	ck_assert(part.files[0].secret && !part.files[1].secret);
+	ck_assert_uint_eq(part.files[1].len, 0);
+	sb_rank_part_done(&part);
+	ck_assert_uint_eq(part.n_files, 0);
+}
+END_TEST
+
 static const struct {
 	const char *model, *words;
 	enum sb_probe probe;
@@ -364,6 +383,7 @@ int main(void)
 	tcase_add_test(tc, pure_data_parallel_has_no_rendezvous);
 	tcase_add_test(tc, one_node_gets_no_suffix);
 	tcase_add_test(tc, ports_are_kept_once);
+	tcase_add_test(tc, a_ranks_files_are_its_own);
 	tcase_add_loop_test(tc, the_probe_fits_the_model, 0, sb_countof(probes));
 	tcase_add_test(tc, the_words_say_where_to_ask);
 	suite_add_tcase(s, tc);

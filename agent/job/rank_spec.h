@@ -1,0 +1,31 @@
+/* rank_spec.h - inside rank_start.c, rank_spec.c and files.c: a container before it is made. */
+#ifndef SB_RANK_SPEC_H
+#define SB_RANK_SPEC_H
+
+#include "internal.h"
+#include "sb_strbuf.h"
+
+/* What the engine's spec borrows while the container is being asked for. */
+struct rank_spec {
+	struct sb_container_spec spec;
+	struct sb_kv *env, *labels;
+	struct sb_engine_mount *mounts;
+	struct sb_engine_ulimit *ulimits;
+	const char **devices;
+	char **paths; /* mount sources with {hf_cache} filled in */
+	size_t n_paths;
+	char *label_texts; /* "key=value" of the plan, cut at '=' */
+	char user[48], rank[16], generation[24], plan[24];
+};
+
+/* Fill @b (zero) for this node's rank of @job. -1: out of memory; rank_spec_done() all the same. */
+int rank_spec_fill(struct rank_spec *b, const struct job *job);
+void rank_spec_done(struct rank_spec *b);
+/* True when the rank runs as a user that this node chose: the owner of its model cache. */
+bool rank_mapped_user(const struct job *job, uid_t *ret_uid, gid_t *ret_gid);
+
+/* --- files.c --- */
+/* What this rank finds in its container, as one tar archive for "/"; nothing when it has none. */
+int files_tar(const struct job *job, struct sb_strbuf *out, struct sb_err *err);
+
+#endif

@@ -1,0 +1,219 @@
+/* test_rank_files.c - files of the plan: what is put into a container, when, whose, and what is
+ * refused before anything is made. */
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "jobs_support.h"
+
+static Sparkbus__LaunchPlan plan;
+
+static Sparkbus__File files[4];
+static Sparkbus__File *file_list[4] = { &files[0], &files[1], &files[2], &files[3] };
+
+static void set_file(size_t i, const char *path, const char *text, uint32_t mode)
+{
+	sparkbus__file__init(&files[i]);
+	files[i].path = (char *)path;
+	files[i].content.data = (uint8_t *)text;
+	files[i].content.len = strlen(text);
+	files[i].mode = mode;
+}
+
+struct unpacked {
+	unsigned n;
+	char path[4][128], text[4][64];
+	unsigned mode[4];
+	int64_t uid[4];
+};
+
+static struct unpacked unpack(size_t node)
+{
+	struct unpacked u = { 0 };
+	struct archive_entry *entry;
+	struct archive *a = archive_read_new();
+	size_t len;
+	const void *tar = fake_engine_archive(nodes[node].engine, &len);
+
+	ck_assert_ptr_nonnull(tar);
+	archive_read_support_format_tar(a);
+	ck_assert_int_eq(archive_read_open_memory(a, tar, len), ARCHIVE_OK);
+	while (archive_read_next_header(a, &entry) == ARCHIVE_OK) {
+		ck_assert_uint_lt(u.n, 4);
+		snprintf(u.path[u.n], sizeof(u.path[0]), "%s", archive_entry_pathname(entry));
+		ck_assert_int_ge(archive_read_data(a, u.text[u.n], sizeof(u.text[0]) - 1), 0);
+		u.mode[u.n] = archive_entry_perm(entry);
+		u.uid[u.n++] = archive_entry_uid(entry);
+	}
+	archive_read_free(a);
+	return u;
+}
+
+START_TEST(files_are_there_before_the_main_process_starts)
+{
+	struct unpacked u;
+
+	plan = make_plan(2);
+	set_file(0, "/etc/all", "for all", 0);
+	set_file(1, "/workspace/one two/run.sh", "#!/bin/sh\n", 0755);
+	plan.files = file_list;
+	plan.n_files = 1;
+	specs[1].files = file_list + 1;
+	specs[1].n_files = 1;
+	fake_engine_delay(nodes[1].engine, FAKE_ARCHIVE_PUT);
+	launch(&plan);
+	until(fake_engine_count(nodes[1].engine, FAKE_ARCHIVE_PUT) == 1);
+	settle();
+	ck_assert_uint_eq(fake_engine_count(nodes[1].engine, FAKE_START), 0);
+	ck_assert_int_eq(container(1)->state, SB_CONTAINER_CREATED);
+	fake_engine_release(nodes[1].engine, FAKE_ARCHIVE_PUT);
+	until(state_of(0) == J(READY));
+	u = unpack(0);
+	ck_assert_uint_eq(u.n, 1);
+	u = unpack(1);
+	ck_assert_uint_eq(u.n, 2);
+	ck_assert_str_eq(u.path[0], "etc/all");
+	ck_assert_str_eq(u.text[0], "for all");
+	ck_assert_uint_eq(u.mode[0], 0644);
+	ck_assert_str_eq(u.path[1], "workspace/one two/run.sh");
+	ck_assert_uint_eq(u.mode[1], 0755);
+}
+END_TEST
+
+START_TEST(a_container_without_files_is_not_asked_to_take_any)
+{
+	plan = make_plan(1);
+	launch_ready(&plan);
+	ck_assert_uint_eq(fake_engine_count(nodes[0].engine, FAKE_ARCHIVE_PUT), 0);
+}
+END_TEST
+
+/* Runs as root only: the model cache of the node must belong to somebody else. */
+START_TEST(files_belong_to_the_user_that_the_rank_runs_as)
+{
+	if (geteuid() != 0)
+		return;
+	plan = make_plan(1);
+	options.user = (char *)"auto";
+	set_file(0, "/secret", "s", 0600);
+	plan.files = file_list;
+	plan.n_files = 1;
+	ck_assert_int_eq(chown(nodes[0].dir, 4321, 4321), 0);
+	launch_ready(&plan);
+	ck_assert_int_eq(unpack(0).uid[0], 4321);
+	ck_assert_uint_eq(unpack(0).mode[0], 0600);
+	ck_assert_str_eq(fake_engine_user(nodes[0].engine), "4321:4321");
+}
+END_TEST
+
+START_TEST(a_put_that_fails_ends_the_job_and_leaves_no_container)
+{
+	plan = make_plan(1);
+	set_file(0, "/a", "x", 0);
+	plan.files = file_list;
+	plan.n_files = 1;
+	fake_engine_fail_next(nodes[0].engine, FAKE_ARCHIVE_PUT, SB_E_INVALID, "no room");
+	launch(&plan);
+	until(sb_job_ended(state_of(0)));
+	ck_assert_ptr_nonnull(strstr(status_of(0)->reason, "no room"));
+	ck_assert_ptr_null(container(0));
+	ck_assert_uint_eq(fake_engine_count(nodes[0].engine, FAKE_START), 0);
+}
+END_TEST
+
+START_TEST(a_stop_while_files_are_put_leaves_nothing)
+{
+	plan = make_plan(1);
+	set_file(0, "/a", "x", 0);
+	plan.files = file_list;
+	plan.n_files = 1;
+	fake_engine_delay(nodes[0].engine, FAKE_ARCHIVE_PUT);
+	launch(&plan);
+	until(fake_engine_count(nodes[0].engine, FAKE_ARCHIVE_PUT) == 1);
+	sb_jobs_stop(nodes[0].jobs, JOB, -1, on_stopped, &(struct stopped){ 0 });
+	settle();
+	fake_engine_release(nodes[0].engine, FAKE_ARCHIVE_PUT);
+	until(sb_job_ended(state_of(0)));
+	ck_assert_ptr_null(container(0));
+	ck_assert_uint_eq(fake_engine_count(nodes[0].engine, FAKE_START), 0);
+}
+END_TEST
+
+static const char *const bad_paths[] = { "", "/", "a", "a/b", "/a/", "//a", "/a//b", "/../a",
+	"/a/..", "/a/../b", "/./a", "/models/x", "/models", "/etc/./x" };
+
+START_TEST(a_path_that_leads_elsewhere_is_refused)
+{
+	Sparkbus__PrepareRequest request = SPARKBUS__PREPARE_REQUEST__INIT;
+	Sparkbus__Mount mount = SPARKBUS__MOUNT__INIT, *mounts[] = { &mount };
+	struct sb_err err = SB_ERR_INIT;
+
+	plan = make_plan(1);
+	mount.source = (char *)"/tmp";
+	mount.target = (char *)"/models/";
+	specs[0].mounts = mounts;
+	specs[0].n_mounts = 1;
+	set_file(0, bad_paths[_i], "x", 0);
+	plan.files = file_list;
+	plan.n_files = 1;
+	request.plan = &plan;
+	ck_assert_int_eq(sb_jobs_prepare(nodes[0].jobs, &request, on_prepared, NULL, &err),
+			-SB_E_INVALID);
+	set_file(0, "/modelsx/y", "x", 010000);
+	ck_assert_int_eq(sb_jobs_prepare(nodes[0].jobs, &request, on_prepared, NULL, &err),
+			-SB_E_INVALID);
+	set_file(0, "/modelsx/..y/...", "x", 07777);
+	ck_assert(prepare_for(0, &plan, 0).leased);
+}
+END_TEST
+
+START_TEST(more_than_the_caps_is_refused)
+{
+	static Sparkbus__File *many[SB_PLAN_FILES_MAX + 1];
+	Sparkbus__PrepareRequest request = SPARKBUS__PREPARE_REQUEST__INIT;
+	char *big = calloc(1, SB_PLAN_FILES_MAX_BYTES + 1);
+
+	plan = make_plan(1);
+	set_file(0, "/a", "", 0);
+	for (size_t i = 0; i < sb_countof(many); i++)
+		many[i] = &files[0];
+	plan.files = many;
+	plan.n_files = SB_PLAN_FILES_MAX;
+	request.plan = &plan;
+	ck_assert(prepare_for(0, &plan, 1).leased);
+	specs[0].files = many;
+	specs[0].n_files = 1;
+	ck_assert_int_eq(sb_jobs_prepare(nodes[0].jobs, &request, on_prepared, NULL, NULL),
+			-SB_E_RANGE);
+	plan.n_files = 0;
+	files[0].content.data = (uint8_t *)big;
+	files[0].content.len = SB_PLAN_FILES_MAX_BYTES + 1;
+	ck_assert_int_eq(sb_jobs_prepare(nodes[0].jobs, &request, on_prepared, NULL, NULL),
+			-SB_E_RANGE);
+	free(big);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("rank files");
+	TCase *tc = tcase_create("files");
+	SRunner *runner;
+	int failed;
+
+	testdir_use(tc);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, files_are_there_before_the_main_process_starts);
+	tcase_add_test(tc, a_container_without_files_is_not_asked_to_take_any);
+	tcase_add_test(tc, files_belong_to_the_user_that_the_rank_runs_as);
+	tcase_add_test(tc, a_put_that_fails_ends_the_job_and_leaves_no_container);
+	tcase_add_test(tc, a_stop_while_files_are_put_leaves_nothing);
+	tcase_add_loop_test(tc, a_path_that_leads_elsewhere_is_refused, 0, sb_countof(bad_paths));
+	tcase_add_test(tc, more_than_the_caps_is_refused);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
