@@ -223,6 +223,7 @@ static int compare_values(const void *a, const void *b)
 /* From here on values are only looked up. */
 static int sort_values(struct sb_workload *w, struct sb_err *err)
 {
+	free(w->sorted);
 	w->sorted = calloc(w->n_values, sizeof(*w->sorted));
 	if (!w->sorted)
 		return sb_err_nomem(err);
@@ -241,6 +242,27 @@ static int check_model_override(const struct sb_workload *w, struct sb_err *err)
 	return sb_err_set(err, SB_E_INVALID,
 			"%s: model: expected a Hugging Face id or a path, got nothing (set by %s)",
 			w->recipe->path, model ? model->origin : "defaults");
+}
+
+static bool is_override(const struct sb_value *value)
+{
+	return strcmp(value->origin, "recipe") != 0;
+}
+
+/* llama.cpp calls it ctx_size: what recipes and --max-model-len give as max_model_len counts for
+ * it, an override before the recipe. Templates see the result. */
+static int alias_ctx_size(struct sb_workload *w, struct sb_err *err)
+{
+	const struct sb_value *own = sb_workload_config(w, "ctx_size");
+	const struct sb_value *common = sb_workload_config(w, "max_model_len");
+	struct sb_value value;
+
+	if (strcmp(w->runtime, "llama-cpp") != 0 || !common ||
+			(own && (is_override(own) || !is_override(common))))
+		return 0;
+	value = *common;
+	value.key = "ctx_size";
+	return put_value(w, &value) < 0 ? sb_err_nomem(err) : sort_values(w, err);
 }
 
 int sb_workload_resolve(const struct sb_recipe *recipe, const struct sb_override *overrides,
@@ -273,6 +295,9 @@ int sb_workload_resolve(const struct sb_recipe *recipe, const struct sb_override
 	if (rc < 0)
 		return rc;
 	sb_workload_detect(w);
+	rc = alias_ctx_size(w, err);
+	if (rc < 0)
+		return rc;
 	derive_topology(w);
 	sb_workload_validate(w, diags);
 	*ret = sb_steal(w);

@@ -3,7 +3,8 @@
 
 #include "internal.h"
 
-#define PARALLEL_MAX 4096
+#define PARALLEL_MAX       4096
+#define DEFAULT_SERVE_PORT 8000
 
 /* Every published name; the object is NULL until its file exists. */
 static const struct {
@@ -12,7 +13,7 @@ static const struct {
 } table[] = {
 	{ "atlas", NULL },
 	{ "eugr-vllm", NULL },
-	{ "llama-cpp", NULL },
+	{ "llama-cpp", &sb_runtime_llama_cpp },
 	{ "sglang", NULL },
 	{ "trtllm", NULL },
 	{ "vllm-distributed", &sb_runtime_vllm_distributed },
@@ -171,5 +172,67 @@ int sb_parallel_required(const struct sb_workload *w, unsigned *ret, struct sb_e
 					"cluster");
 	}
 	*ret = any ? product : 0;
+	return 0;
+}
+
+/* --- readiness --- */
+
+uint16_t sb_words_port(const struct sb_words *words)
+{
+	const char *text = sb_words_flag(words, "--port");
+	long port = text ? strtol(text, NULL, 10) : 0;
+
+	return port > 0 && port <= UINT16_MAX ? (uint16_t)port : DEFAULT_SERVE_PORT;
+}
+
+/* An address that every interface shares is reached at the loopback. */
+static const char *host_to_ask(const char *host)
+{
+	static const char *const any[] = { "", "0.0.0.0", "::", "[::]", "*", "localhost" };
+
+	for (size_t i = 0; host && i < sb_countof(any); i++)
+		if (!strcmp(host, any[i]))
+			host = NULL;
+	return host ? host : "127.0.0.1";
+}
+
+/* Overrides and defaults, then the environment, then the words. */
+static const char *api_key_of(
+		const struct sb_workload *w, const struct sb_words *words, const char *env)
+{
+	const char *key = sb_workload_text(w, "api_key", "");
+
+	if (!*key)
+		key = sb_workload_env(w, env);
+	if (sb_empty(key))
+		key = sb_words_flag(words, "--api-key");
+	return key && *key != '{' && *key != '$' ? key : "";
+}
+
+static void warn_port(const struct sb_workload *w, uint16_t port, struct sb_diags *diags)
+{
+	const struct sb_value *value = sb_workload_config(w, "port");
+	int64_t want = port;
+
+	if (value && (!sb_workload_int(w, "port", 1, UINT16_MAX, &want, NULL) && want != port))
+		sb_diag_add(diags, SB_DIAG_WARNING, value->line, value->col,
+				"port %s is set, but the command does not use {port}: the engine "
+				"listens on %u",
+				value->text, port);
+}
+
+int sb_ready_endpoint(const struct sb_workload *w, const struct sb_words *words,
+		const char *key_env, struct sb_ready *ret, struct sb_diags *diags,
+		struct sb_err *err)
+{
+	int64_t port = 0;
+	int rc = sb_workload_int(w, "port", 1, UINT16_MAX, &port, err);
+
+	if (rc < 0)
+		return rc;
+	ret->port = sb_words_port(words);
+	warn_port(w, ret->port, diags);
+	ret->host = host_to_ask(sb_words_flag(words, "--host"));
+	ret->api_key = api_key_of(w, words, key_env);
 	return 0;
 }

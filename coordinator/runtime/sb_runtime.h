@@ -37,6 +37,7 @@ struct sb_rank_part {
 	uint64_t gate_timeout_ms;
 	struct sb_rank_file *files;
 	size_t n_files;
+	bool init; /* its main process does not answer SIGTERM as PID 1: the engine's init does */
 };
 void sb_rank_part_done(struct sb_rank_part *part);
 /** Add a file (copied) at the absolute @path of the container. Return: 0 or -SB_E_NOMEM. */

@@ -6,8 +6,7 @@
 
 #include "internal.h"
 
-#define DEFAULT_SERVE_PORT 8000
-#define DEFAULT_DP_PORT    13345
+#define DEFAULT_DP_PORT 13345
 /* The rendezvous opens after the imports, which take minutes from a cold page cache. Waiting long
  * costs nothing: a head that dies is seen at once by its container. */
 #define GATE_TIMEOUT_MS ((uint64_t)5 * 60 * 1000)
@@ -98,14 +97,6 @@ static int layout_of(const struct sb_workload *w, struct layout *ret, struct sb_
 	return rc;
 }
 
-static uint16_t port_of(const struct sb_words *words)
-{
-	const char *text = sb_words_flag(words, "--port");
-	long port = text ? strtol(text, NULL, 10) : 0;
-
-	return port > 0 && port <= UINT16_MAX ? (uint16_t)port : DEFAULT_SERVE_PORT;
-}
-
 static int rank(const struct sb_launch *launch, unsigned rank_, const char *base,
 		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err)
 {
@@ -120,7 +111,7 @@ static int rank(const struct sb_launch *launch, unsigned rank_, const char *base
 	sb_strbuf_adds(&ret->serve, base);
 	ret->stage = rank_ ? 1 : 0;
 	if (local == 0)
-		sb_rank_part_port(ret, port_of(words));
+		sb_rank_part_port(ret, sb_words_port(words));
 	if (launch->n > 1 && layout.per_replica > 1) {
 		size_t head = (size_t)replica * layout.per_replica;
 
@@ -190,56 +181,16 @@ enum sb_probe sb_vllm_probe(const struct sb_words *words, const char *model)
 	return SB_PROBE_GENERATE;
 }
 
-/* An address that every interface shares is reached at the loopback. */
-static const char *host_to_ask(const char *host)
-{
-	static const char *const any[] = { "", "0.0.0.0", "::", "[::]", "*", "localhost" };
-
-	for (size_t i = 0; host && i < sb_countof(any); i++)
-		if (!strcmp(host, any[i]))
-			host = NULL;
-	return host ? host : "127.0.0.1";
-}
-
-/* Overrides and defaults, then the environment, then the words. */
-static const char *api_key_of(const struct sb_workload *w, const struct sb_words *words)
-{
-	const char *key = sb_workload_text(w, "api_key", "");
-
-	if (!*key)
-		key = sb_workload_env(w, "VLLM_API_KEY");
-	if (sb_empty(key))
-		key = sb_words_flag(words, "--api-key");
-	return key && *key != '{' && *key != '$' ? key : "";
-}
-
-static void warn_port(const struct sb_workload *w, uint16_t port, struct sb_diags *diags)
-{
-	const struct sb_value *value = sb_workload_config(w, "port");
-	int64_t want = port;
-
-	if (value && (!sb_workload_int(w, "port", 1, UINT16_MAX, &want, NULL) && want != port))
-		sb_diag_add(diags, SB_DIAG_WARNING, value->line, value->col,
-				"port %s is set, but the command does not use {port}: the engine "
-				"listens on %u",
-				value->text, port);
-}
-
 static int ready(const struct sb_launch *launch, const struct sb_words *words, struct sb_ready *ret,
 		struct sb_diags *diags, struct sb_err *err)
 {
 	const struct sb_workload *w = launch->workload;
 	const char *name = sb_words_flag(words, "--served-model-name");
-	int64_t port = 0;
-	int rc = sb_workload_int(w, "port", 1, UINT16_MAX, &port, err);
+	int rc = sb_ready_endpoint(w, words, "VLLM_API_KEY", ret, diags, err);
 
 	if (rc < 0)
 		return rc;
-	ret->port = port_of(words);
-	warn_port(w, ret->port, diags);
-	ret->host = host_to_ask(sb_words_flag(words, "--host"));
 	ret->model = sb_empty(name) ? sb_workload_model(w) : name;
-	ret->api_key = api_key_of(w, words);
 	ret->probe = sb_vllm_probe(words, sb_workload_model(w));
 	return 0;
 }
