@@ -20,7 +20,8 @@ static const struct sb_flag flags[] = {
 	{ "reasoning_format", "--reasoning-format" },
 	{ "split_mode", "--split-mode" },
 	{ "served_model_name", "--alias" },
-	{ "flash_attn", "--flash-attn", true },
+	/* Current llama.cpp takes the word behind a bare flag as its value. */
+	{ "flash_attn", "--flash-attn on", true },
 	{ "cont_batching", "--cont-batching", true },
 	{ "no_webui", "--no-webui", true },
 	{ "jinja", "--jinja", true },

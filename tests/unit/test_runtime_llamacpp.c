@@ -10,7 +10,7 @@
 	"flash_attn: on, jinja: true, served_model_name: q}\n"
 #define E7_HEAD                                                                                    \
 	"llama-server -hf Qwen/Qwen3-1.7B-GGUF:Q8_0 --port 8000 --host 0.0.0.0 --ctx-size 8192 "   \
-	"--n-gpu-layers 99 --split-mode layer --alias q --flash-attn --jinja"
+	"--n-gpu-layers 99 --split-mode layer --alias q --flash-attn on --jinja"
 
 static const struct sb_plan_node nodes[] = {
 	{ "a", "10.0.0.1", "10.0.0.1", 47101 },
