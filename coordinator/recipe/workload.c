@@ -249,20 +249,48 @@ static bool is_override(const struct sb_value *value)
 	return strcmp(value->origin, "recipe") != 0;
 }
 
+static int put_alias(struct sb_workload *w, const char *key, const struct sb_value *from,
+		struct sb_err *err)
+{
+	struct sb_value value = *from;
+
+	value.key = key;
+	return put_value(w, &value) < 0 ? sb_err_nomem(err) : sort_values(w, err);
+}
+
 /* llama.cpp calls it ctx_size: what recipes and --max-model-len give as max_model_len counts for
- * it, an override before the recipe. Templates see the result. */
+ * it, an override before the recipe. */
 static int alias_ctx_size(struct sb_workload *w, struct sb_err *err)
 {
 	const struct sb_value *own = sb_workload_config(w, "ctx_size");
 	const struct sb_value *common = sb_workload_config(w, "max_model_len");
-	struct sb_value value;
 
 	if (strcmp(w->runtime, "llama-cpp") != 0 || !common ||
 			(own && (is_override(own) || !is_override(common))))
 		return 0;
-	value = *common;
-	value.key = "ctx_size";
-	return put_value(w, &value) < 0 ? sb_err_nomem(err) : sort_values(w, err);
+	return put_alias(w, "ctx_size", common, err);
+}
+
+/* Second names that the format has for settings of one runtime. Templates see the result. */
+static int apply_aliases(struct sb_workload *w, struct sb_err *err)
+{
+	static const struct {
+		const char *runtime, *key, *also;
+	} aliases[] = {
+		{ "atlas", "api_key", "auth_token" },
+		{ "sglang", "speculative_draft_model_path", "speculative_draft_model" },
+	};
+	int rc = alias_ctx_size(w, err);
+
+	for (size_t i = 0; rc == 0 && i < sb_countof(aliases); i++) {
+		const struct sb_value *own = sb_workload_config(w, aliases[i].key);
+		const struct sb_value *also = sb_workload_config(w, aliases[i].also);
+
+		if (!strcmp(w->runtime, aliases[i].runtime) && also && also->truthy &&
+				!(own && own->truthy))
+			rc = put_alias(w, aliases[i].key, also, err);
+	}
+	return rc;
 }
 
 int sb_workload_resolve(const struct sb_recipe *recipe, const struct sb_override *overrides,
@@ -295,7 +323,7 @@ int sb_workload_resolve(const struct sb_recipe *recipe, const struct sb_override
 	if (rc < 0)
 		return rc;
 	sb_workload_detect(w);
-	rc = alias_ctx_size(w, err);
+	rc = apply_aliases(w, err);
 	if (rc < 0)
 		return rc;
 	derive_topology(w);

@@ -4,6 +4,8 @@
 
 #include "sb_runtime.h"
 
+#define SB_PARALLEL_MAX 4096 /* of one kind of parallelism */
+
 /* One row of an engine's flags: order is that of the generated command. */
 struct sb_flag {
 	const char *key, *flag;
@@ -24,19 +26,28 @@ int sb_parallel_required(const struct sb_workload *w, unsigned *ret, struct sb_e
 /** One of them: at least 1, 1 when unset. */
 int sb_parallel_of(const struct sb_workload *w, const char *key, unsigned *ret, struct sb_err *err);
 
-/** The port behind "--port"; 8000 when there is none that is a port. */
-uint16_t sb_words_port(const struct sb_words *words);
+/* Where an engine listens, and how it is told its API key. */
+struct sb_endpoint {
+	uint16_t port;       /* unless the command says another */
+	const char *key_env; /* NULL = none */
+	const char *key_flag;
+};
+/** The port behind "--port"; @otherwise when there is none that is a port. */
+uint16_t sb_words_port(const struct sb_words *words, uint16_t otherwise);
+/** The first of @flags (NULL-terminated) that the command has; NULL when it has none. Borrowed. */
+const char *sb_words_any(const struct sb_words *words, const char *const *flags);
 /** Where the head listens and with what key: host, port and api_key of @ret. The key is that of
- * overrides and defaults, then of the variable @key_env, then of the words. A port that the command
+ * overrides and defaults, then of the engine's variable, then of the words. A port that the command
  * does not use is remarked on. Return: 0; -SB_E_INVALID for a port that is none. */
 int sb_ready_endpoint(const struct sb_workload *w, const struct sb_words *words,
-		const char *key_env, struct sb_ready *ret, struct sb_diags *diags,
+		const struct sb_endpoint *endpoint, struct sb_ready *ret, struct sb_diags *diags,
 		struct sb_err *err);
 
 /** What to ask of a vLLM server, from its flags and the model's name. */
 enum sb_probe sb_vllm_probe(const struct sb_words *words, const char *model);
 
 extern const struct sb_runtime sb_runtime_llama_cpp;
+extern const struct sb_runtime sb_runtime_sglang;
 extern const struct sb_runtime sb_runtime_vllm_distributed;
 
 #endif

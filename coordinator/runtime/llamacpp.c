@@ -28,6 +28,8 @@ static const struct sb_flag flags[] = {
 };
 /* "api_key" is not among them: it goes into the environment as LLAMA_API_KEY. */
 
+static const struct sb_endpoint endpoint = { 8000, "LLAMA_API_KEY", "--api-key" };
+
 /* --- nodes --- */
 
 static int required(const struct sb_workload *w, unsigned *ret, struct sb_err *err)
@@ -158,7 +160,7 @@ static void be_head(const struct sb_launch *launch, const char *base, const stru
 	for (size_t i = 1; i < launch->n; i++)
 		sb_strbuf_addf(&ret->serve, "%s%s:%u", i > 1 ? "," : " --rpc ",
 				launch->addresses[i], RPC_PORT);
-	sb_rank_part_port(ret, sb_words_port(words));
+	sb_rank_part_port(ret, sb_words_port(words, endpoint.port));
 	ret->stage = launch->n > 1;
 }
 
@@ -197,7 +199,7 @@ static int ready(const struct sb_launch *launch, const struct sb_words *words, s
 {
 	const struct sb_workload *w = launch->workload;
 	const char *name = sb_words_flag(words, "--alias");
-	int rc = sb_ready_endpoint(w, words, "LLAMA_API_KEY", ret, diags, err);
+	int rc = sb_ready_endpoint(w, words, &endpoint, ret, diags, err);
 
 	if (rc < 0)
 		return rc;

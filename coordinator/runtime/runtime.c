@@ -3,9 +3,6 @@
 
 #include "internal.h"
 
-#define PARALLEL_MAX       4096
-#define DEFAULT_SERVE_PORT 8000
-
 /* Every published name; the object is NULL until its file exists. */
 static const struct {
 	const char *name;
@@ -14,7 +11,7 @@ static const struct {
 	{ "atlas", NULL },
 	{ "eugr-vllm", NULL },
 	{ "llama-cpp", &sb_runtime_llama_cpp },
-	{ "sglang", NULL },
+	{ "sglang", &sb_runtime_sglang },
 	{ "trtllm", NULL },
 	{ "vllm-distributed", &sb_runtime_vllm_distributed },
 	{ "vllm-ray", NULL },
@@ -146,7 +143,7 @@ int sb_template_add(const struct sb_workload *w, struct sb_strbuf *out, bool *re
 int sb_parallel_of(const struct sb_workload *w, const char *key, unsigned *ret, struct sb_err *err)
 {
 	int64_t value = 1;
-	int rc = sb_workload_int(w, key, 1, PARALLEL_MAX, &value, err);
+	int rc = sb_workload_int(w, key, 1, SB_PARALLEL_MAX, &value, err);
 
 	if (rc == 0)
 		*ret = (unsigned)value;
@@ -177,12 +174,21 @@ int sb_parallel_required(const struct sb_workload *w, unsigned *ret, struct sb_e
 
 /* --- readiness --- */
 
-uint16_t sb_words_port(const struct sb_words *words)
+uint16_t sb_words_port(const struct sb_words *words, uint16_t otherwise)
 {
 	const char *text = sb_words_flag(words, "--port");
 	long port = text ? strtol(text, NULL, 10) : 0;
 
-	return port > 0 && port <= UINT16_MAX ? (uint16_t)port : DEFAULT_SERVE_PORT;
+	return port > 0 && port <= UINT16_MAX ? (uint16_t)port : otherwise;
+}
+
+const char *sb_words_any(const struct sb_words *words, const char *const *flags)
+{
+	const char *value = NULL;
+
+	for (; *flags && !value; flags++)
+		value = sb_words_flag(words, *flags);
+	return value;
 }
 
 /* An address that every interface shares is reached at the loopback. */
@@ -197,15 +203,15 @@ static const char *host_to_ask(const char *host)
 }
 
 /* Overrides and defaults, then the environment, then the words. */
-static const char *api_key_of(
-		const struct sb_workload *w, const struct sb_words *words, const char *env)
+static const char *api_key_of(const struct sb_workload *w, const struct sb_words *words,
+		const struct sb_endpoint *endpoint)
 {
 	const char *key = sb_workload_text(w, "api_key", "");
 
-	if (!*key)
-		key = sb_workload_env(w, env);
+	if (!*key && endpoint->key_env)
+		key = sb_workload_env(w, endpoint->key_env);
 	if (sb_empty(key))
-		key = sb_words_flag(words, "--api-key");
+		key = sb_words_flag(words, endpoint->key_flag);
 	return key && *key != '{' && *key != '$' ? key : "";
 }
 
@@ -222,7 +228,7 @@ static void warn_port(const struct sb_workload *w, uint16_t port, struct sb_diag
 }
 
 int sb_ready_endpoint(const struct sb_workload *w, const struct sb_words *words,
-		const char *key_env, struct sb_ready *ret, struct sb_diags *diags,
+		const struct sb_endpoint *endpoint, struct sb_ready *ret, struct sb_diags *diags,
 		struct sb_err *err)
 {
 	int64_t port = 0;
@@ -230,9 +236,9 @@ int sb_ready_endpoint(const struct sb_workload *w, const struct sb_words *words,
 
 	if (rc < 0)
 		return rc;
-	ret->port = sb_words_port(words);
+	ret->port = sb_words_port(words, endpoint->port);
 	warn_port(w, ret->port, diags);
 	ret->host = host_to_ask(sb_words_flag(words, "--host"));
-	ret->api_key = api_key_of(w, words, key_env);
+	ret->api_key = api_key_of(w, words, endpoint);
 	return 0;
 }

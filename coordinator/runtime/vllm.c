@@ -34,6 +34,8 @@ static const struct sb_flag flags[] = {
 /* "api_key" is not among them: a key on a command line is for everyone to read. It goes into the
  * environment as VLLM_API_KEY, which vLLM takes just as well. */
 
+static const struct sb_endpoint endpoint = { 8000, "VLLM_API_KEY", "--api-key" };
+
 static const struct sb_env common_env[] = {
 	{ "HF_HUB_OFFLINE", "1" },
 	{ "TRANSFORMERS_OFFLINE", "1" },
@@ -111,7 +113,7 @@ static int rank(const struct sb_launch *launch, unsigned rank_, const char *base
 	sb_strbuf_adds(&ret->serve, base);
 	ret->stage = rank_ ? 1 : 0;
 	if (local == 0)
-		sb_rank_part_port(ret, sb_words_port(words));
+		sb_rank_part_port(ret, sb_words_port(words, endpoint.port));
 	if (launch->n > 1 && layout.per_replica > 1) {
 		size_t head = (size_t)replica * layout.per_replica;
 
@@ -186,7 +188,7 @@ static int ready(const struct sb_launch *launch, const struct sb_words *words, s
 {
 	const struct sb_workload *w = launch->workload;
 	const char *name = sb_words_flag(words, "--served-model-name");
-	int rc = sb_ready_endpoint(w, words, "VLLM_API_KEY", ret, diags, err);
+	int rc = sb_ready_endpoint(w, words, &endpoint, ret, diags, err);
 
 	if (rc < 0)
 		return rc;

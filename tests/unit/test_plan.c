@@ -386,8 +386,8 @@ static const struct {
 	const char *yaml, *place, *say;
 	enum sb_code code;
 } refused[] = {
-	{ "runtime: sglang", "r.yaml:3:10: ", "runtime 'sglang' is not supported by this version",
-			SB_E_UNSUPPORTED },
+	{ "runtime: eugr-vllm", "r.yaml:3:10: ",
+			"runtime 'eugr-vllm' is not supported by this version", SB_E_UNSUPPORTED },
 	{ "runtime: foo", "r.yaml:3:10: ", "Unknown runtime: 'foo'", SB_E_INVALID },
 	{ "mods: [a]", "r.yaml:3:7: ", "mods is not supported by this version", SB_E_UNSUPPORTED },
 	{ "runtime_config:\n  build_args: [--x]", "r.yaml:4:15: ", "build_args is not supported",
