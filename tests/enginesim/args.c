@@ -1,8 +1,4 @@
-/* args.c - argparse's rules, in its order of precedence
- *
- * A word is an option if it is the exact name of one, or NAME=VALUE, or the unique beginning of
- * one; failing that, a negative number or a word with a space in it is a value, and anything else
- * with a dash is "unrecognized", together with the values that follow it. */
+/* args.c - which values a flag takes, and what was given */
 #include "args.h"
 #include "es.h"
 
@@ -12,144 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORDS_MAX 256 /* words of one list flag, and of the complaint about unknown ones */
-
-struct es_values {
-	const char *words[WORDS_MAX];
-	size_t n;
-	bool on;
-};
-
-struct match {
-	int flag;              /* index, or -1: not an option that we know */
-	bool optional_looking; /* has the shape of an option, known or not */
-	bool negated;          /* came as --no-NAME */
-	bool dotted;           /* came as --NAME.key */
-	const char *attached;  /* VALUE of NAME=VALUE; NULL if there is none */
-};
-
-static void refuse(const struct es_args *a, const char *fmt, ...) ES_PRINTF(2, 3) ES_NORETURN;
-static void refuse(const struct es_args *a, const char *fmt, ...)
-{
-	va_list ap;
-
-	fprintf(stderr, "%s\n%s: error: ", a->usage, a->prog);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	exit(2);
-}
-
-/* What no parser knows is told by the outermost one, which has the program's bare name. */
-static void refuse_words(const struct es_args *a, const char *words) ES_NORETURN;
-static void refuse_words(const struct es_args *a, const char *words)
-{
-	fprintf(stderr, "%s\n%.*s: error: unrecognized arguments:%s\n", a->usage,
-			(int)strcspn(a->prog, " "), a->prog, words);
-	exit(2);
-}
-
-/* argparse names a flag by all its names: --tensor-parallel-size/-tp */
-static const char *full_name(const struct es_flag *f)
-{
-	static char name[256];
-
-	snprintf(name, sizeof(name), "--%s%s%s", f->name, f->alias ? "/" : "",
-			f->alias ? f->alias : "");
-	return name;
-}
-
-/* A long name with its underscores as dashes, up to the first dot or '='. */
-static size_t canonical(const char *word, char *ret, size_t cap)
-{
-	size_t n = 0;
-
-	for (; word[n] && word[n] != '=' && word[n] != '.' && n + 1 < cap; n++)
-		ret[n] = word[n] == '_' && !strncmp(word, "--", 2) ? '-' : word[n];
-	ret[n] = '\0';
-	return n;
-}
-
-static bool names(const struct es_flag *f, const char *word, bool *ret_negated)
-{
-	*ret_negated = false;
-	if (f->alias && !strcmp(f->alias, word))
-		return true;
-	if (strncmp(word, "--", 2))
-		return false;
-	if (!strcmp(f->name, word + 2))
-		return true;
-	*ret_negated = f->kind == ES_SWITCH && !strncmp(word, "--no-", 5) &&
-			!strcmp(f->name, word + 5);
-	return *ret_negated;
-}
-
-/* The beginning of exactly one long name stands for it; of several, it is an error. */
-static int by_prefix(const struct es_args *a, const char *word)
-{
-	struct es_buf could = { 0 };
-	int found = -1;
-	size_t len = strlen(word), hits = 0;
-
-	for (size_t i = 0; len > 2 && !strncmp(word, "--", 2) && i < a->n_flags; i++)
-		if (!strncmp(a->flags[i].name, word + 2, len - 2)) {
-			es_buf_printf(&could, "%s--%s", hits++ ? ", " : "", a->flags[i].name);
-			found = (int)i;
-		}
-	if (hits > 1)
-		refuse(a, "ambiguous option: %s could match %s", word, could.p);
-	es_buf_free(&could);
-	return found;
-}
-
-/* -q and -n take their value attached: -qfp8 */
-static bool by_short(const struct es_args *a, const char *word, struct match *m)
-{
-	for (size_t i = 0; word[1] != '-' && strlen(word) > 2 && i < a->n_flags; i++) {
-		const char *alias = a->flags[i].alias;
-
-		if (alias && strlen(alias) == 2 && !strncmp(alias, word, 2)) {
-			m->flag = (int)i;
-			m->attached = word + 2;
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool is_number(const char *word)
 {
 	char *end;
 
 	strtod(word, &end);
 	return end != word && !*end;
-}
-
-static struct match match_word(const struct es_args *a, const char *word)
-{
-	struct match m = { .flag = -1 };
-	char key[256];
-	size_t n;
-
-	if (word[0] != '-' || !word[1])
-		return m;
-	n = canonical(word, key, sizeof(key));
-	m.dotted = word[n] == '.';
-	m.attached = strchr(word + n, '=');
-	if (m.attached)
-		m.attached++;
-	for (size_t i = 0; m.flag < 0 && i < a->n_flags; i++)
-		if (names(&a->flags[i], key, &m.negated))
-			m.flag = (int)i;
-	if (m.flag < 0 && !m.dotted)
-		m.flag = by_prefix(a, key);
-	if (m.flag < 0 && by_short(a, word, &m))
-		m.dotted = false;
-	if (m.flag >= 0 && m.dotted && a->flags[m.flag].kind != ES_JSON)
-		m.flag = -1;
-	m.optional_looking = m.flag >= 0 || (!is_number(word) && !strchr(word, ' '));
-	return m;
 }
 
 static bool check_size(const char *word, bool auto_too)
@@ -184,112 +48,46 @@ static bool check_json(const char *word)
 	return j != NULL;
 }
 
-static void check_choice(const struct es_args *a, const struct es_flag *f, const char *word)
+bool es_args_named(const char *alias, const char *word)
 {
-	struct es_buf list = { 0 };
-	const char *p = f->choices;
+	size_t len = strlen(word), n;
 
-	while (*p) {
-		size_t n = strcspn(p, "|");
-
-		if (n == strlen(word) && !strncmp(p, word, n)) {
-			es_buf_free(&list);
-			return;
-		}
-		es_buf_printf(&list, "%s'%.*s'", list.len ? ", " : "", (int)n, p);
-		p += n + (p[n] == '|');
+	for (const char *p = alias ? alias : ""; *p; p += n, p += *p == '|') {
+		n = strcspn(p, "|");
+		if (n == len && !strncmp(p, word, n))
+			return true;
 	}
-	refuse(a, "argument %s: invalid choice: '%s' (choose from %s)", full_name(f), word, list.p);
+	return false;
 }
 
-static void check_value(const struct es_args *a, const struct es_flag *f, const char *word)
+bool es_args_fits(const struct es_flag *f, const char *word)
 {
-	bool size_ok = true;
-
-	if ((f->kind == ES_INT || f->kind == ES_INTS) && !check_int(word))
-		refuse(a, "argument %s: invalid int value: '%s'", full_name(f), word);
-	if (f->kind == ES_FLOAT && !is_number(word))
-		refuse(a, "argument %s: invalid float value: '%s'", full_name(f), word);
+	if (f->kind == ES_INT || f->kind == ES_INTS)
+		return check_int(word);
+	if (f->kind == ES_FLOAT)
+		return is_number(word);
 	if (f->kind == ES_SIZE || f->kind == ES_SIZEAUTO)
-		size_ok = check_size(word, f->kind == ES_SIZEAUTO);
-	if (!size_ok)
-		refuse(a, "argument %s: invalid human_readable_int%s value: '%s'", full_name(f),
-				f->kind == ES_SIZEAUTO ? "_or_auto" : "", word);
-	if (f->kind == ES_JSON && !check_json(word))
-		refuse(a, "argument %s: Value %s cannot be converted to <function loads>.",
-				full_name(f), word);
-	if (f->kind == ES_CHOICE)
-		check_choice(a, f, word);
-}
-
-static void add_value(struct es_args *a, const struct match *m, const char *word)
-{
-	struct es_values *v = &a->values[m->flag];
-
-	if (!m->dotted) /* a dotted value is one leaf of the object; any text is a fit leaf */
-		check_value(a, &a->flags[m->flag], word);
-	if (v->n == WORDS_MAX)
-		refuse(a, "argument %s: too many values", full_name(&a->flags[m->flag]));
-	v->words[v->n++] = word;
-}
-
-static bool is_value(const struct es_args *a, int argc, char **argv, int i)
-{
-	return i < argc && !match_word(a, argv[i]).optional_looking;
-}
-
-/* Take the option at argv[i] and its values. Return: the index of the next word. */
-static int take_option(struct es_args *a, const struct match *m, int argc, char **argv, int i)
-{
-	const struct es_flag *f = &a->flags[m->flag];
-	struct es_values *v = &a->values[m->flag];
-	bool many = f->kind == ES_LIST || f->kind == ES_INTS;
-
-	v->on = !m->negated;
-	if (!m->dotted)
-		v->n = 0; /* the last of several wins */
-	if (f->kind == ES_SWITCH || f->kind == ES_TRUE) {
-		if (m->attached)
-			refuse(a, "argument %s: ignored explicit argument '%s'", full_name(f),
-					m->attached);
-		return i + 1;
-	}
-	if (m->attached) {
-		add_value(a, m, m->attached);
-		return i + 1;
-	}
-	i++;
-	if (!is_value(a, argc, argv, i) && f->kind == ES_OPT)
-		return i;
-	if (!is_value(a, argc, argv, i))
-		refuse(a, "argument %s: expected %s argument", full_name(f),
-				many ? "at least one" : "one");
-	do
-		add_value(a, m, argv[i++]);
-	while (many && is_value(a, argc, argv, i));
-	return i;
+		return check_size(word, f->kind == ES_SIZEAUTO);
+	if (f->kind == ES_JSON)
+		return check_json(word);
+	return !f->choices || es_args_named(f->choices, word);
 }
 
 void es_args_parse(struct es_args *a, int argc, char **argv)
 {
-	struct es_buf unknown = { 0 };
-
 	a->values = es_alloc(a->n_flags, sizeof(*a->values));
-	for (int i = 0; i < argc;) {
-		struct match m = match_word(a, argv[i]);
+	if (a->dialect)
+		es_args_exact(a, argc, argv);
+	else
+		es_args_argparse(a, argc, argv);
+}
 
-		if (m.flag >= 0) {
-			i = take_option(a, &m, argc, argv, i);
-			continue;
-		}
-		if (!m.optional_looking && !a->model && !strchr(argv[i], ' '))
-			a->model = argv[i];
-		else
-			es_buf_printf(&unknown, " %s", argv[i]);
-		i++;
-	}
-	if (unknown.len)
-		refuse_words(a, unknown.p);
+void es_args_help(const struct es_args *a)
+{
+	printf("%s\n\n", a->usage);
+	for (size_t i = 0; i < a->n_flags; i++)
+		printf("  --%s%s%s\n", a->flags[i].name, a->flags[i].alias ? ", " : "",
+				a->flags[i].alias ? a->flags[i].alias : "");
 }
 
 void es_args_done(struct es_args *a)

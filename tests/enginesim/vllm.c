@@ -307,12 +307,15 @@ static void run(struct plan *p)
 		pause();
 }
 
+#define VLLM_ARGS                                                                                  \
+	{                                                                                          \
+		.prog = "vllm serve", .usage = "usage: vllm serve [model_tag] [options]",          \
+		.flexible = true, .flags = es_vllm_flags, .n_flags = es_vllm_n_flags               \
+	}
+
 static int serve(int argc, char **argv)
 {
-	struct plan p = { .args = { .prog = "vllm serve",
-					  .usage = "usage: vllm serve [model_tag] [options]",
-					  .flags = es_vllm_flags,
-					  .n_flags = es_vllm_n_flags } };
+	struct plan p = { .args = VLLM_ARGS };
 	struct es_args *a = &p.args;
 
 	es_args_parse(a, argc, argv);
@@ -346,11 +349,9 @@ static int run_vllm(int argc, char **argv)
 
 	if (!strcmp(word, "serve") && argc > 2 &&
 			(!strcmp(argv[2], "-h") || !strcmp(argv[2], "--help"))) {
-		puts("usage: vllm serve [model_tag] [options]\n");
-		for (size_t i = 0; i < es_vllm_n_flags; i++)
-			printf("  --%s%s%s\n", es_vllm_flags[i].name,
-					es_vllm_flags[i].alias ? ", " : "",
-					es_vllm_flags[i].alias ? es_vllm_flags[i].alias : "");
+		const struct es_args a = VLLM_ARGS;
+
+		es_args_help(&a);
 		return 0;
 	}
 	if (!strcmp(word, "serve"))
