@@ -98,6 +98,20 @@ static void on_health(struct es_req *req)
 	es_reply(req, 200, NULL, "", 0);
 }
 
+/* SGLang generates a token to find out. */
+static void on_health_generate(struct es_req *req)
+{
+	es_reply(req, es_fault_on(ES_FAULT_HANG) ? 503 : 200, NULL, "", 0);
+}
+
+static void on_model_info(struct es_req *req)
+{
+	es_reply_json(req, 200,
+			json_pack("{s:s, s:s, s:b}", "model_path", es_config.model,
+					"tokenizer_path", es_config.model, "is_generation",
+					!es_config.pooling));
+}
+
 static void on_version(struct es_req *req)
 {
 	es_reply_json(req, 200, json_pack("{s:s}", "version", es_config.version));
@@ -111,8 +125,9 @@ static void on_models(struct es_req *req)
 		json_array_append_new(data,
 				json_pack("{s:s, s:s, s:I, s:s, s:s, s:n, s:I, s:[]}", "id",
 						es_config.names[i], "object", "model", "created",
-						(json_int_t)time(NULL), "owned_by", "vllm", "root",
-						es_config.model, "parent", "max_model_len",
+						(json_int_t)time(NULL), "owned_by",
+						es_config.style->owner, "root", es_config.model,
+						"parent", "max_model_len",
 						(json_int_t)es_config.max_model_len, "permission"));
 	es_reply_json(req, 200, json_pack("{s:s, s:o}", "object", "list", "data", data));
 }
@@ -121,7 +136,7 @@ static void on_metrics(struct es_req *req)
 {
 	struct es_buf out = { 0 };
 
-	es_metrics_write(&out);
+	es_config.style->metrics(&out);
 	es_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8", out.p, out.len);
 	es_buf_free(&out);
 }
@@ -167,3 +182,28 @@ const struct es_route es_api_routes[] = {
 };
 
 const size_t es_api_n_routes = ES_COUNTOF(es_api_routes);
+
+const struct es_route es_sglang_routes[] = {
+	{ "GET", "/metrics", on_metrics },
+	{ "GET", "/health", on_health_generate },
+	{ "GET", "/health_generate", on_health_generate },
+	{ "GET", "/get_model_info", on_model_info },
+	{ "GET", "/model_info", on_model_info },
+	{ "GET", "/v1/models", on_models },
+	{ "POST", "/v1/completions", es_on_completions },
+	{ "POST", "/v1/chat/completions", es_on_chat },
+	{ "POST", "/v1/embeddings", es_on_embeddings },
+	{ "POST", "/v1/score", es_on_score },
+	{ "POST", "/v1/rerank", es_on_rerank },
+	{ "POST", "/enginesim/fault", on_fault },
+	{ "POST", "/enginesim/crash", on_crash },
+};
+
+const size_t es_sglang_n_routes = ES_COUNTOF(es_sglang_routes);
+
+const struct es_route es_health_routes[] = {
+	{ "GET", "/health", on_health },
+	{ "GET", "/health_generate", on_health },
+};
+
+const size_t es_health_n_routes = ES_COUNTOF(es_health_routes);

@@ -1,4 +1,4 @@
-/* api.h - vLLM's HTTP API */
+/* api.h - the engines' HTTP API */
 #ifndef ES_API_H
 #define ES_API_H
 
@@ -6,6 +6,14 @@
 
 extern const struct es_route es_api_routes[];
 extern const size_t es_api_n_routes;
+
+/** es_sglang_routes - SGLang's; the first one is /metrics, which wants a flag */
+extern const struct es_route es_sglang_routes[];
+extern const size_t es_sglang_n_routes;
+
+/** es_health_routes - what an SGLang rank above 0 answers */
+extern const struct es_route es_health_routes[];
+extern const size_t es_health_n_routes;
 
 /** es_api_guard() - false, after an answer of 401, for a /v1 path without a right key */
 bool es_api_guard(struct es_req *req);

@@ -10,30 +10,7 @@
 
 #define POLL_S 0.02 /* how often a waiting request looks whether its client is still there */
 
-#define BOUNDS_MAX 24
-
 struct es_config es_config;
-
-struct hist {
-	const char *name;
-	const char *help;
-	double bounds[BOUNDS_MAX]; /* ascending; 0 ends them */
-	unsigned long counts[BOUNDS_MAX + 1];
-	double sum;
-};
-
-enum {
-	H_TTFT,
-	H_ITL,
-	H_TPOT,
-	H_E2E,
-	H_QUEUE,
-	H_PREFILL,
-	H_DECODE,
-	H_PROMPT,
-	H_GENERATION,
-	H_COUNT
-};
 
 #define LATENCY_BOUNDS                                                                             \
 	{                                                                                          \
@@ -50,48 +27,41 @@ enum {
 				200000                                                             \
 	}
 
-static struct hist hists[H_COUNT] = {
-	[H_TTFT] = { "time_to_first_token_seconds", "Histogram of time to first token in seconds.",
-			{ 0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5,
-					5, 7.5, 10, 20, 40, 80, 160, 640 } },
-	[H_ITL] = { "inter_token_latency_seconds", "Histogram of inter-token latency in seconds.",
-			STEP_BOUNDS },
-	[H_TPOT] = { "time_per_output_token_seconds",
-			"Histogram of time per output token in seconds.", STEP_BOUNDS },
-	[H_E2E] = { "e2e_request_latency_seconds", "Histogram of e2e request latency in seconds.",
-			LATENCY_BOUNDS },
-	[H_QUEUE] = { "request_queue_time_seconds",
-			"Histogram of time spent in WAITING phase for request.", LATENCY_BOUNDS },
-	[H_PREFILL] = { "request_prefill_time_seconds",
-			"Histogram of time spent in PREFILL phase for request.", LATENCY_BOUNDS },
-	[H_DECODE] = { "request_decode_time_seconds",
-			"Histogram of time spent in DECODE phase for request.", LATENCY_BOUNDS },
-	[H_PROMPT] = { "request_prompt_tokens", "Number of prefill tokens processed.",
-			TOKEN_BOUNDS },
-	[H_GENERATION] = { "request_generation_tokens", "Number of generation tokens processed.",
-			TOKEN_BOUNDS },
-};
+const char *const es_reasons[ES_REASONS] = { "stop", "length", "abort", "error" };
 
-static const char *const reasons[] = { "stop", "length", "abort", "error" };
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static struct {
-	pthread_mutex_t lock;
-	int running;
-	int waiting;
-	double tokens_held; /* prompt and output of the running requests */
-	unsigned long prompt_tokens;
-	unsigned long generation_tokens;
-	unsigned long finished[ES_COUNTOF(reasons)];
-} st = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static struct es_stats st = { .hists = {
+					      [ES_H_TTFT] = { .bounds = { 0.001, 0.005, 0.01, 0.02,
+									      0.04, 0.06, 0.08, 0.1,
+									      0.25, 0.5, 0.75, 1,
+									      2.5, 5, 7.5, 10, 20,
+									      40, 80, 160, 640 } },
+					      [ES_H_ITL] = { .bounds = STEP_BOUNDS },
+					      [ES_H_TPOT] = { .bounds = STEP_BOUNDS },
+					      [ES_H_E2E] = { .bounds = LATENCY_BOUNDS },
+					      [ES_H_QUEUE] = { .bounds = LATENCY_BOUNDS },
+					      [ES_H_PREFILL] = { .bounds = LATENCY_BOUNDS },
+					      [ES_H_DECODE] = { .bounds = LATENCY_BOUNDS },
+					      [ES_H_PROMPT] = { .bounds = TOKEN_BOUNDS },
+					      [ES_H_GENERATION] = { .bounds = TOKEN_BOUNDS },
+			      } };
 
-static void observe(struct hist *h, double v)
+void es_stats_get(struct es_stats *ret)
+{
+	pthread_mutex_lock(&lock);
+	*ret = st;
+	pthread_mutex_unlock(&lock);
+}
+
+static void observe(struct es_hist *h, double v)
 {
 	int i = 0;
 
-	while (i < BOUNDS_MAX && h->bounds[i] > 0 && v > h->bounds[i])
+	while (i < ES_BOUNDS_MAX && h->bounds[i] > 0 && v > h->bounds[i])
 		i++;
-	if (i < BOUNDS_MAX && h->bounds[i] <= 0)
-		i = BOUNDS_MAX; /* +Inf */
+	if (i < ES_BOUNDS_MAX && h->bounds[i] <= 0)
+		i = ES_BOUNDS_MAX; /* +Inf */
 	h->counts[i]++;
 	h->sum += v;
 }
@@ -123,22 +93,22 @@ static bool take_slot(void)
 {
 	bool got;
 
-	pthread_mutex_lock(&st.lock);
+	pthread_mutex_lock(&lock);
 	got = st.running < es_config.max_num_seqs;
 	if (got) {
 		st.waiting--;
 		st.running++;
 	}
-	pthread_mutex_unlock(&st.lock);
+	pthread_mutex_unlock(&lock);
 	return got;
 }
 
 static int leave_queue(void)
 {
-	pthread_mutex_lock(&st.lock);
+	pthread_mutex_lock(&lock);
 	st.waiting--;
 	st.finished[2]++;
-	pthread_mutex_unlock(&st.lock);
+	pthread_mutex_unlock(&lock);
 	return -1;
 }
 
@@ -147,19 +117,19 @@ int es_gen_begin(struct es_gen *g)
 	double start;
 
 	g->arrived = es_now();
-	pthread_mutex_lock(&st.lock);
+	pthread_mutex_lock(&lock);
 	st.waiting++;
-	pthread_mutex_unlock(&st.lock);
+	pthread_mutex_unlock(&lock);
 	while (!take_slot()) {
 		if (client_gone(g->client))
 			return leave_queue();
 		es_sleep_until(es_now() + POLL_S / 4);
 	}
 	start = es_now();
-	pthread_mutex_lock(&st.lock);
+	pthread_mutex_lock(&lock);
 	st.tokens_held += g->prompt_tokens;
-	observe(&hists[H_QUEUE], start - g->arrived);
-	pthread_mutex_unlock(&st.lock);
+	observe(&st.hists[ES_H_QUEUE], start - g->arrived);
+	pthread_mutex_unlock(&lock);
 	g->first = start;
 	g->last = start;
 	g->next = start;
@@ -169,10 +139,10 @@ int es_gen_begin(struct es_gen *g)
 		es_gen_end(g, "abort");
 		return -1;
 	}
-	pthread_mutex_lock(&st.lock);
+	pthread_mutex_lock(&lock);
 	st.prompt_tokens += (unsigned long)g->prompt_tokens;
-	observe(&hists[H_PREFILL], es_now() - start);
-	pthread_mutex_unlock(&st.lock);
+	observe(&st.hists[ES_H_PREFILL], es_now() - start);
+	pthread_mutex_unlock(&lock);
 	return 0;
 }
 
@@ -187,11 +157,12 @@ int es_gen_token(struct es_gen *g)
 	now = es_now();
 	if (now - g->next > 1) /* after a hang the pace resumes, the lost time is not made up for */
 		g->next = now;
-	pthread_mutex_lock(&st.lock);
+	pthread_mutex_lock(&lock);
 	st.generation_tokens++;
 	st.tokens_held++;
-	observe(&hists[g->generated ? H_ITL : H_TTFT], now - (g->generated ? g->last : g->arrived));
-	pthread_mutex_unlock(&st.lock);
+	observe(&st.hists[g->generated ? ES_H_ITL : ES_H_TTFT],
+			now - (g->generated ? g->last : g->arrived));
+	pthread_mutex_unlock(&lock);
 	if (!g->generated++)
 		g->first = now;
 	g->last = now;
@@ -202,99 +173,21 @@ void es_gen_end(struct es_gen *g, const char *reason)
 {
 	double now = es_now();
 
-	pthread_mutex_lock(&st.lock);
+	pthread_mutex_lock(&lock);
 	st.running--;
 	st.tokens_held -= g->prompt_tokens + g->generated;
-	for (size_t i = 0; i < ES_COUNTOF(reasons); i++)
-		if (!strcmp(reasons[i], reason))
+	for (size_t i = 0; i < ES_REASONS; i++)
+		if (!strcmp(es_reasons[i], reason))
 			st.finished[i]++;
 	if (strcmp(reason, "abort")) {
-		observe(&hists[H_E2E], now - g->arrived);
-		observe(&hists[H_DECODE], g->last - g->first);
-		observe(&hists[H_PROMPT], g->prompt_tokens);
-		observe(&hists[H_GENERATION], g->generated);
+		observe(&st.hists[ES_H_E2E], now - g->arrived);
+		observe(&st.hists[ES_H_DECODE], g->last - g->first);
+		observe(&st.hists[ES_H_PROMPT], g->prompt_tokens);
+		observe(&st.hists[ES_H_GENERATION], g->generated);
 		if (g->generated > 1)
-			observe(&hists[H_TPOT], (g->last - g->first) / (g->generated - 1));
+			observe(&st.hists[ES_H_TPOT], (g->last - g->first) / (g->generated - 1));
 	}
-	pthread_mutex_unlock(&st.lock);
-}
-
-static void head(struct es_buf *b, const char *name, const char *type, const char *help)
-{
-	const char *suffix = strcmp(type, "counter") ? "" : "_total";
-
-	es_buf_printf(b, "# HELP vllm:%s%s %s\n# TYPE vllm:%s%s %s\n", name, suffix, help, name,
-			suffix, type);
-}
-
-static void single(struct es_buf *b, const char *name, const char *type, const char *help, double v)
-{
-	head(b, name, type, help);
-	es_buf_printf(b, "vllm:%s%s{engine=\"0\",model_name=\"%s\"} %.17g\n", name,
-			strcmp(type, "counter") ? "" : "_total", es_config.names[0], v);
-}
-
-static void write_hist(struct es_buf *b, const struct hist *h)
-{
-	unsigned long n = 0;
-
-	head(b, h->name, "histogram", h->help);
-	for (int i = 0; i < BOUNDS_MAX && h->bounds[i] > 0; i++) {
-		n += h->counts[i];
-		es_buf_printf(b, "vllm:%s_bucket{engine=\"0\",le=\"%g\",model_name=\"%s\"} %lu\n",
-				h->name, h->bounds[i], es_config.names[0], n);
-	}
-	n += h->counts[BOUNDS_MAX];
-	es_buf_printf(b, "vllm:%s_bucket{engine=\"0\",le=\"+Inf\",model_name=\"%s\"} %lu\n",
-			h->name, es_config.names[0], n);
-	es_buf_printf(b, "vllm:%s_count{engine=\"0\",model_name=\"%s\"} %lu\n", h->name,
-			es_config.names[0], n);
-	es_buf_printf(b, "vllm:%s_sum{engine=\"0\",model_name=\"%s\"} %.9g\n", h->name,
-			es_config.names[0], h->sum);
-}
-
-static void write_info(struct es_buf *b)
-{
-	head(b, "cache_config_info", "gauge", "Information of the LLMEngine CacheConfig");
-	es_buf_printf(b,
-			"vllm:cache_config_info{block_size=\"16\",cache_dtype=\"auto\","
-			"enable_prefix_caching=\"%s\",engine=\"0\",num_gpu_blocks=\"%.0f\"} 1.0\n",
-			es_config.prefix_caching ? "True" : "False", es_config.kv_tokens / 16);
-}
-
-void es_metrics_write(struct es_buf *b)
-{
-	double usage;
-
-	pthread_mutex_lock(&st.lock);
-	usage = st.tokens_held / es_config.kv_tokens;
-	single(b, "num_requests_running", "gauge", "Number of requests in model execution batches.",
-			st.running);
-	single(b, "num_requests_waiting", "gauge", "Number of requests waiting to be processed.",
-			st.waiting);
-	single(b, "kv_cache_usage_perc", "gauge", "KV-cache usage. 1 means 100 percent usage.",
-			usage);
-	single(b, "gpu_cache_usage_perc", "gauge", "GPU KV-cache usage. 1 means 100 percent usage.",
-			usage);
-	single(b, "num_preemptions", "counter", "Cumulative number of preemption from the engine.",
-			0);
-	single(b, "prefix_cache_queries", "counter", "Prefix cache queries, in tokens.",
-			(double)st.prompt_tokens);
-	single(b, "prefix_cache_hits", "counter", "Prefix cache hits, in tokens.", 0);
-	single(b, "prompt_tokens", "counter", "Number of prefill tokens processed.",
-			(double)st.prompt_tokens);
-	single(b, "generation_tokens", "counter", "Number of generation tokens processed.",
-			(double)st.generation_tokens);
-	head(b, "request_success", "counter", "Count of successfully processed requests.");
-	for (size_t i = 0; i < ES_COUNTOF(reasons); i++)
-		es_buf_printf(b,
-				"vllm:request_success_total{engine=\"0\",finished_reason=\"%s\","
-				"model_name=\"%s\"} %lu\n",
-				reasons[i], es_config.names[0], st.finished[i]);
-	for (size_t i = 0; i < H_COUNT; i++)
-		write_hist(b, &hists[i]);
-	write_info(b);
-	pthread_mutex_unlock(&st.lock);
+	pthread_mutex_unlock(&lock);
 }
 
 bool es_word(const char **at, const char **ret_p, size_t *ret_len)

@@ -27,7 +27,7 @@ struct es_personality {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct es_personality es_vllm;
+extern const struct es_personality es_vllm, es_sglang, es_python3, es_python;
 
 /** struct es_buf - growing bytes, always followed by a NUL once something was added */
 struct es_buf {
@@ -52,10 +52,16 @@ void es_sleep_until(double when);
 /** es_env_num() - a number from the environment, or @fallback if unset; junk ends the process */
 double es_env_num(const char *name, double fallback);
 
-/** es_log_init() - the tag that leads each log line, as "(APIServer pid=1)" */
-void es_log_init(const char *who);
+enum es_log_form {
+	ES_LOG_VLLM,   /* (APIServer pid=1) INFO 11-25 12:00:00 [file.py:1] text */
+	ES_LOG_SGLANG, /* [2026-11-25 12:00:00 TP0] text */
+	ES_LOG_BARE,   /* text */
+};
 
-/** es_log() - one line on stdout in vLLM's form; @where poses as the source file */
+/** es_log_init() - the form of log lines, the tag of each ("APIServer"), and the Python package */
+void es_log_init(enum es_log_form form, const char *who, const char *package);
+
+/** es_log() - one line on stdout; @where poses as the source file */
 void es_log(const char *level, const char *where, const char *fmt, ...) ES_PRINTF(3, 4);
 
 /** es_raw() - one line on stderr as it is (tracebacks, uvicorn's own lines) */

@@ -1,5 +1,6 @@
 #include "fault.h"
 
+#include "engine.h"
 #include "es.h"
 
 #include <stdatomic.h>
@@ -123,11 +124,11 @@ int es_fault_set(const char *name, bool value)
 
 void es_crash(const char *why)
 {
-	es_log("ERROR", "core.py:1136", "EngineCore encountered a fatal error: %s", why);
-	es_traceback((int)es_fault_value(ES_FAULT_EXIT_CODE, 1), "v1/engine/async_llm.py",
-			"vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an "
-			"issue. "
-			"See stack trace (above) for the root cause.");
+	const struct es_style *style = es_config.style;
+
+	es_log("ERROR", "core.py:1136", "%s encountered a fatal error: %s", style->core, why);
+	es_traceback((int)es_fault_value(ES_FAULT_EXIT_CODE, 1), style->crash_file,
+			style->crash_error);
 }
 
 static void *crash_later(void *arg)

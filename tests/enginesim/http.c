@@ -355,17 +355,21 @@ int es_http_bind(const char *host, int port)
 	return fd;
 }
 
+static void uvicorn(const char *host, int port)
+{
+	es_raw("INFO:     Application startup complete.");
+	es_raw("INFO:     Uvicorn running on http://%s:%d (Press CTRL+C to quit)", host, port);
+}
+
 void es_http_serve(int fd, const struct es_route *routes, size_t n_routes,
-		bool (*guard)(struct es_req *req))
+		bool (*guard)(struct es_req *req), void (*announce)(const char *host, int port))
 {
 	srv.routes = routes;
 	srv.n_routes = n_routes;
 	srv.guard = guard;
 	if (listen(fd, 128) < 0)
 		bind_error(errno);
-	es_raw("INFO:     Application startup complete.");
-	es_raw("INFO:     Uvicorn running on http://%s:%d (Press CTRL+C to quit)", srv.host,
-			srv.port);
+	(announce ? announce : uvicorn)(srv.host, srv.port);
 	for (;;) {
 		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 

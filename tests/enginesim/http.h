@@ -30,9 +30,14 @@ struct es_route {
 /** es_http_bind() - bind early, as vLLM does; a busy port ends the process. Return: the socket. */
 int es_http_bind(const char *host, int port);
 
-/** es_http_serve() - listen and answer for ever; @guard may answer itself and return false */
+/**
+ * es_http_serve() - listen and answer for ever
+ * @guard: may answer itself and return false
+ * @announce: says that it listens; NULL for uvicorn's words
+ */
 void es_http_serve(int fd, const struct es_route *routes, size_t n_routes,
-		bool (*guard)(struct es_req *req)) __attribute__((noreturn));
+		bool (*guard)(struct es_req *req), void (*announce)(const char *host, int port))
+		__attribute__((noreturn));
 
 void es_reply(struct es_req *req, int status, const char *type, const char *body, size_t len);
 

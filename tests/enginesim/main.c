@@ -8,6 +8,9 @@
 
 static const struct es_personality *const personalities[] = {
 	&es_vllm,
+	&es_sglang,
+	&es_python3,
+	&es_python,
 };
 
 static const struct es_personality *find(const char *name)

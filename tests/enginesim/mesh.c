@@ -10,6 +10,7 @@
  * Rank 0 serves the newcomers one at a time; each has HELLO_S seconds to say its line. */
 #include "mesh.h"
 
+#include "engine.h"
 #include "es.h"
 #include "fault.h"
 
@@ -245,8 +246,8 @@ void es_mesh_join(struct es_mesh *m)
 		lead(m);
 	else
 		follow(m);
-	es_log("INFO", "pynccl.py:103", "vLLM is using nccl==2.28.3 (%s: all %d ranks are here)",
-			m->group, m->size);
+	es_log("INFO", "pynccl.py:103", "%s is using nccl==2.28.3 (%s: all %d ranks are here)",
+			es_config.style->name, m->group, m->size);
 }
 
 static void peer_lost(struct es_mesh *m, int rank) ES_NORETURN;
@@ -263,8 +264,8 @@ static void peer_lost(struct es_mesh *m, int rank)
 			"(ncclRemoteError: socket closed by %s rank %d)",
 			m->group, rank);
 	es_log("ERROR", "multiproc_executor.py:246",
-			"Worker proc VllmWorker-%d died unexpectedly, shutting down executor.",
-			rank);
+			"Worker proc %s-%d died unexpectedly, shutting down executor.",
+			es_config.style->worker, rank);
 	es_traceback(1, "distributed/device_communicators/pynccl.py", last);
 }
 

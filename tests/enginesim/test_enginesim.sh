@@ -1,72 +1,10 @@
 #!/bin/bash
-# test_enginesim.sh ENGINESIM - TAP; needs curl and jq. Waits for log lines and exits, not for time.
-set -u
+# test_enginesim.sh ENGINESIM - TAP: what all engines share, and vLLM
 here=$(cd "$(dirname "$0")" && pwd)
-dir=$(mktemp -d)
-ln -s "$(realpath "$1")" "$dir/vllm"
-PATH=$dir:$PATH
-export ENGINESIM_LOAD_MS=20 ENGINESIM_PREFILL_TPS=0 ENGINESIM_DECODE_TPS=0
-export ENGINESIM_JOIN_TIMEOUT=20
-count=0
-failed=0
-pids=()
-
-cleanup() {
-	for p in "${pids[@]}"; do kill -KILL "$p" 2>/dev/null; done
-	wait 2>/dev/null
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-
-ok() { # DESCRIPTION COMMAND... - the command decides
-	local what=$1 r=ok
-	shift
-	count=$((count + 1))
-	if ! "$@" >"$dir/out" 2>&1; then
-		r='not ok'
-		failed=1
-		sed 's/^/# /' "$dir/out"
-	fi
-	echo "$r $count - $what"
-}
-
-# Two programs of this machine can pick the same port; each run starts at its own place.
-port=$((20000 + $$ % 12000)) # below the ports that the kernel hands out
-free_port() { # sets $port to the next one that nobody listens on
-	while port=$((port + 1)); (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-}
+. "$here/testlib.sh"
 
 start() { # NAME ARGUMENT... - a vllm in the background; its log is $dir/NAME.log
-	local name=$1
-	shift
-	vllm serve "$@" >"$dir/$name.log" 2>&1 &
-	pids+=($!)
-	pid=$!
-}
-
-await() { # NAME TEXT - until the log has it; fails if the process ends without it
-	local p=$pid
-	for _ in $(seq 600); do
-		grep -qF -- "$2" "$dir/$1.log" && return 0
-		if ! kill -0 "$p" 2>/dev/null; then
-			grep -qF -- "$2" "$dir/$1.log" && return 0
-			break
-		fi
-		sleep 0.05
-	done
-	cat "$dir/$1.log"
-	return 1
-}
-
-status_is() { # EXPECTED PID - one that does not end is killed, which is status 137
-	for _ in $(seq 600); do
-		kill -0 "$2" 2>/dev/null || break
-		sleep 0.05
-	done
-	kill -KILL "$2" 2>/dev/null
-	wait "$2"
-	local rc=$?
-	[ $rc = "$1" ] || { echo "status $rc, expected $1"; return 1; }
+	launch "$1" vllm serve "${@:2}"
 }
 
 serve() { # ARGUMENT... - a ready engine on $port; its pid in $pid
@@ -75,22 +13,8 @@ serve() { # ARGUMENT... - a ready engine on $port; its pid in $pid
 	await "s$port" 'Uvicorn running on' || exit 1
 }
 
-stop() { kill -TERM "$pid"; wait "$pid"; }
-
-post() { curl -s -H 'Content-Type: application/json' "127.0.0.1:$port$1" -d "$2" "${@:3}"; }
-code() { curl -s -o /dev/null -w '%{http_code}' "127.0.0.1:$port$1" "${@:2}"; }
 metric() { # NAME [LABEL="VALUE"] - the sum of its samples
 	curl -s "127.0.0.1:$port/metrics" | grep "^vllm:$1{" | grep -F -- "${2-}" | awk '{ n += $2 } END { print n + 0 }'
-}
-same() { [ "$1" = "$2" ] || { echo "got '$1', expected '$2'"; return 1; }; }
-has() { grep -qF -- "$2" "$1" || { cat "$1"; return 1; }; }
-until_is() { # EXPECTED COMMAND...
-	for _ in $(seq 400); do
-		[ "$("${@:2}")" = "$1" ] && return 0
-		sleep 0.05
-	done
-	echo "last: $("${@:2}")"
-	return 1
 }
 chat='{"model":"org/m","messages":[{"role":"user","content":"why is the sky blue?"}]}'
 
@@ -120,24 +44,6 @@ ok 'equals, underscores, beginnings, short forms' accepted m --max_model_len=4k 
 	--served-model-name a b c --max-model-len auto
 ok 'the model after the flags' accepted --enforce-eager m
 
-replay() { # FILE EXPECTED
-	local record='' line bad=0 n=0
-	while IFS= read -r line; do
-		if [ "$line" != %% ]; then
-			record+=$line$'\n'
-			continue
-		fi
-		n=$((n + 1))
-		ENGINESIM_PARSE_ONLY=1 bash -c "$record" >"$dir/replay" 2>&1
-		if [ $? != "$2" ]; then
-			bad=1
-			printf '%s\n' "$record"
-			cat "$dir/replay"
-		fi
-		record=
-	done <"$1"
-	[ $n -gt 0 ] && return $bad
-}
 ok 'all published commands are accepted' replay "$here/testdata/vllm_commands.txt" 0
 ok 'the commands with a wrong flag are refused' replay "$here/testdata/vllm_refused.txt" 2
 

@@ -14,7 +14,9 @@
 #define ES_BUF_MAX      (256u << 20) /* bytes; far above any answer, so reaching it is a bug here */
 #define ES_LOG_LINE_MAX 8192         /* bytes of one log line */
 
+static enum es_log_form log_form;
 static char log_tag[64];
+static const char *log_package = "vllm";
 
 void *es_alloc(size_t n, size_t size)
 {
@@ -111,9 +113,32 @@ double es_env_num(const char *name, double fallback)
 	return v;
 }
 
-void es_log_init(const char *who)
+void es_log_init(enum es_log_form form, const char *who, const char *package)
 {
-	snprintf(log_tag, sizeof(log_tag), "(%s pid=%d) ", who, (int)getpid());
+	log_form = form;
+	log_package = package;
+	if (form == ES_LOG_VLLM)
+		snprintf(log_tag, sizeof(log_tag), "(%s pid=%d) ", who, (int)getpid());
+	else if (form == ES_LOG_SGLANG)
+		snprintf(log_tag, sizeof(log_tag), "%s", who);
+}
+
+/* What stands before the text of a line. Return: its length. */
+static size_t put_head(char *line, size_t cap, const char *level, const char *where)
+{
+	char stamp[32];
+	time_t now = time(NULL);
+	struct tm tm;
+	int n = 0;
+
+	line[0] = '\0';
+	localtime_r(&now, &tm);
+	strftime(stamp, sizeof(stamp), log_form == ES_LOG_SGLANG ? "%F %T" : "%m-%d %T", &tm);
+	if (log_form == ES_LOG_VLLM)
+		n = snprintf(line, cap, "%s%s %s [%s] ", log_tag, level, stamp, where);
+	else if (log_form == ES_LOG_SGLANG)
+		n = snprintf(line, cap, "[%s%s%s] ", stamp, *log_tag ? " " : "", log_tag);
+	return (size_t)n < cap / 2 ? (size_t)n : cap / 2;
 }
 
 /* One write() a line: lines of several threads and of several processes on one pipe stay whole. */
@@ -130,18 +155,11 @@ static void put_line(int fd, char *line, size_t cap, size_t len)
 
 void es_log(const char *level, const char *where, const char *fmt, ...)
 {
-	char line[ES_LOG_LINE_MAX], stamp[32];
-	time_t now = time(NULL);
-	struct tm tm;
+	char line[ES_LOG_LINE_MAX];
+	size_t len = put_head(line, sizeof(line), level, where);
 	va_list ap;
-	size_t len;
 	int n;
 
-	localtime_r(&now, &tm);
-	strftime(stamp, sizeof(stamp), "%m-%d %H:%M:%S", &tm);
-	len = (size_t)snprintf(line, sizeof(line), "%s%s %s [%s] ", log_tag, level, stamp, where);
-	if (len > sizeof(line) / 2)
-		len = sizeof(line) / 2;
 	va_start(ap, fmt);
 	n = vsnprintf(line + len, sizeof(line) - len, fmt, ap);
 	va_end(ap);
@@ -178,10 +196,12 @@ void es_leak_check(void)
 
 void es_traceback(int code, const char *file, const char *last)
 {
-	es_raw("%sTraceback (most recent call last):", log_tag);
-	es_raw("%s  File \"/usr/local/lib/python3.12/dist-packages/vllm/%s\", line 1, in run",
-			log_tag, file);
-	es_raw("%s%s", log_tag, last);
+	const char *tag = log_form == ES_LOG_VLLM ? log_tag : "";
+
+	es_raw("%sTraceback (most recent call last):", tag);
+	es_raw("%s  File \"/usr/local/lib/python3.12/dist-packages/%s/%s\", line 1, in run", tag,
+			log_package, file);
+	es_raw("%s%s", tag, last);
 	es_exit(code);
 }
 

@@ -11,21 +11,36 @@
 #include "fault.h"
 #include "http.h"
 #include "mesh.h"
+#include "serve.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define VERSION             "0.23.1+enginesim"
 #define MODEL_LEN_DEFAULT   32768 /* tokens, when the command line does not say */
 #define MASTER_PORT_DEFAULT 29501
 #define DP_PORT_DEFAULT     29550
-#define JOIN_TIMEOUT_S      300
 
 static const char usage_top[] = "usage: vllm [-h] [-v]\n            "
 				"{chat,complete,serve,launch,bench,collect-env,run-batch} ...";
+
+static const struct es_style style = { .name = "vLLM",
+	.package = "vllm",
+	.args_file = "engine/arg_utils.py",
+	.worker = "VllmWorker",
+	.worker_file = "v1/worker/gpu_worker.py",
+	.core = "EngineCore",
+	.crash_file = "v1/engine/async_llm.py",
+	.crash_error = "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an "
+		       "issue. "
+		       "See stack trace (above) for the root cause.",
+	.farewell = (const char *const[]){ "INFO:     Shutting down",
+			"INFO:     Waiting for application shutdown.",
+			"INFO:     Application shutdown complete.", NULL },
+	.owner = "vllm",
+	.log = ES_LOG_VLLM,
+	.metrics = es_metrics_vllm };
 
 struct plan {
 	struct es_args args;
@@ -37,77 +52,24 @@ struct plan {
 	struct es_mesh replicas;
 };
 
-static void config_error(const char *fmt, ...) ES_PRINTF(1, 2) ES_NORETURN;
-static void config_error(const char *fmt, ...)
-{
-	char text[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	es_traceback(1, "engine/arg_utils.py", text);
-}
-
-static void *wait_for_term(void *arg)
-{
-	sigset_t *set = arg;
-	int sig;
-
-	for (;;) {
-		if (sigwait(set, &sig) || (sig == SIGTERM && es_fault_on(ES_FAULT_IGNORE_TERM)))
-			continue;
-		es_raw("INFO:     Shutting down");
-		es_raw("INFO:     Waiting for application shutdown.");
-		es_raw("INFO:     Application shutdown complete.");
-		es_raw("INFO:     Finished server process [%d]", (int)getpid());
-		es_leak_check();
-		es_exit(0);
-	}
-	return NULL;
-}
-
-static void start_signals(void)
-{
-	static sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL); /* before any thread: all of them inherit it */
-	es_thread(wait_for_term, &set);
-}
-
-static int positive(const struct es_args *a, const char *name, long long fallback)
-{
-	long long v = es_args_int(a, name, fallback);
-
-	if (v < 1 || v > 1 << 20)
-		config_error("pydantic_core._pydantic_core.ValidationError: 1 validation error for "
-			     "ParallelConfig\n%s\n  Input should be greater than or equal to 1 "
-			     "[input_value=%lld]",
-				name, v);
-	return (int)v;
-}
-
 /* Which replicas of the data-parallel group live in this process. */
 static void place_replicas(struct plan *p)
 {
 	const struct es_args *a = &p->args;
 
-	p->dp = positive(a, "data-parallel-size", 1);
+	p->dp = es_positive(a, "data-parallel-size", 1);
 	p->dp_start = (int)es_args_int(a, "data-parallel-start-rank", 0);
-	p->dp_count = positive(a, "data-parallel-size-local", p->dp);
+	p->dp_count = es_positive(a, "data-parallel-size-local", p->dp);
 	if (es_args_has(a, "data-parallel-rank")) {
 		p->dp_start = (int)es_args_int(a, "data-parallel-rank", 0);
 		p->dp_count = 1;
 	}
 	if (p->dp_start < 0 || p->dp_count > p->dp || p->dp_start > p->dp - p->dp_count)
-		config_error("ValueError: data_parallel_rank %d must be less than "
-			     "data_parallel_size %d",
+		es_config_error("ValueError: data_parallel_rank %d must be less than "
+				"data_parallel_size %d",
 				p->dp_start + p->dp_count - 1, p->dp);
 	if (p->dp > ES_MESH_MAX)
-		config_error("ValueError: enginesim: at most %d replicas", ES_MESH_MAX);
+		es_config_error("ValueError: enginesim: at most %d replicas", ES_MESH_MAX);
 }
 
 static void check_world(const struct plan *p)
@@ -117,26 +79,29 @@ static void check_world(const struct plan *p)
 	long world = (long)p->tp * p->pp * p->dp_count;
 
 	if (p->node_rank < 0 || p->node_rank >= p->nnodes)
-		config_error("AssertionError: node_rank=%d must be less than nnodes=%d.",
+		es_config_error("AssertionError: node_rank=%d must be less than nnodes=%d.",
 				p->node_rank, p->nnodes);
 	if (p->nnodes > ES_MESH_MAX)
-		config_error("ValueError: enginesim: at most %d nodes", ES_MESH_MAX);
+		es_config_error("ValueError: enginesim: at most %d nodes", ES_MESH_MAX);
 	if (es_is_true(getenv("ENGINESIM_LAX_WORLD")))
 		return;
 	if (world % p->nnodes)
-		config_error("AssertionError: world_size=%ld must be divisible by nnodes=%d.",
+		es_config_error("AssertionError: world_size=%ld must be divisible by nnodes=%d.",
 				world, p->nnodes);
 	if (world / p->nnodes <= gpus)
 		return;
 	if (!strcmp(backend, "ray"))
-		config_error("ValueError: The number of required GPUs exceeds the total number of "
-			     "available GPUs in the placement group (%ld > %d).",
+		es_config_error("ValueError: The number of required GPUs exceeds the total number "
+				"of "
+				"available GPUs in the placement group (%ld > %d).",
 				world, gpus);
-	config_error("pydantic_core._pydantic_core.ValidationError: 1 validation error for "
-		     "ParallelConfig\n  Value error, World size (%ld) is larger than the number of "
-		     "available GPUs (%d) in this node. If this is intentional and you are using:\n"
-		     "- ray, set '--distributed-executor-backend ray'.\n"
-		     "- multiprocessing, set '--nnodes' appropriately.",
+	es_config_error("pydantic_core._pydantic_core.ValidationError: 1 validation error for "
+			"ParallelConfig\n  Value error, World size (%ld) is larger than the number "
+			"of "
+			"available GPUs (%d) in this node. If this is intentional and you are "
+			"using:\n"
+			"- ray, set '--distributed-executor-backend ray'.\n"
+			"- multiprocessing, set '--nnodes' appropriately.",
 			world / p->nnodes, gpus);
 }
 
@@ -145,30 +110,21 @@ static void check_options(const struct es_args *a)
 	double share = strtod(es_args_str(a, "gpu-memory-utilization", "0.9"), NULL);
 
 	if (!(share > 0 && share <= 1))
-		config_error("pydantic_core._pydantic_core.ValidationError: 1 validation error for "
-			     "CacheConfig\ngpu_memory_utilization\n  Input should be greater than "
-			     "0 and "
-			     "less than or equal to 1 [input_value=%g]",
+		es_config_error("pydantic_core._pydantic_core.ValidationError: 1 validation error "
+				"for "
+				"CacheConfig\ngpu_memory_utilization\n  Input should be greater "
+				"than "
+				"0 and "
+				"less than or equal to 1 [input_value=%g]",
 				share);
 	if (es_args_on(a, "enable-auto-tool-choice") && !es_args_has(a, "tool-call-parser"))
 		es_traceback(1, "entrypoints/openai/cli_args.py",
 				"TypeError: Error: --enable-auto-tool-choice requires "
 				"--tool-call-parser");
 	if (es_args_has(a, "config"))
-		config_error("ValueError: enginesim does not read --config files");
+		es_config_error("ValueError: enginesim does not read --config files");
 	if (es_args_has(a, "ssl-keyfile") || es_args_has(a, "uds"))
-		config_error("ValueError: enginesim serves plain HTTP over TCP only");
-}
-
-/* A model's or a name's text as it can stand in a label and in a line of the rendezvous. */
-static const char *plain(const char *text)
-{
-	for (const char *c = text; *c; c++)
-		if ((unsigned char)*c <= ' ' || *c == '"' || *c == '\\')
-			config_error("OSError: '%s' is not a valid model identifier", text);
-	if (strlen(text) > 500)
-		config_error("OSError: model identifier is too long");
-	return text;
+		es_config_error("ValueError: enginesim serves plain HTTP over TCP only");
 }
 
 static bool is_pooling(const struct es_args *a)
@@ -192,20 +148,16 @@ static void configure_engine(const struct plan *p)
 	c->model = a->model;
 	c->n_names = es_args_list(a, "served-model-name", &names);
 	if (c->n_names > ES_NAMES_MAX)
-		config_error("ValueError: enginesim: at most %d served names", ES_NAMES_MAX);
+		es_config_error("ValueError: enginesim: at most %d served names", ES_NAMES_MAX);
 	for (size_t i = 0; i < c->n_names; i++)
-		c->names[i] = plain(names[i]);
+		c->names[i] = es_plain(names[i]);
 	if (!c->n_names)
 		c->names[c->n_names++] = c->model;
 	c->n_api_keys = es_args_list(a, "api-key", &c->api_keys);
 	c->max_model_len = len > 0 && len < 100000000 ? (long)len : MODEL_LEN_DEFAULT;
-	c->max_num_seqs = positive(a, "max-num-seqs", 256);
+	c->max_num_seqs = es_positive(a, "max-num-seqs", 256);
 	c->ranks = p->nnodes * p->dp / p->dp_count;
-	c->prefill_tps = es_env_num("ENGINESIM_PREFILL_TPS", 2000);
-	c->decode_tps = es_env_num("ENGINESIM_DECODE_TPS", 50);
-	c->kv_tokens = es_env_num("ENGINESIM_KV_TOKENS", 262144);
-	if (c->kv_tokens < 16)
-		c->kv_tokens = 16;
+	es_pace_init();
 	c->reasoning = es_args_has(a, "reasoning-parser");
 	c->auto_tools = es_args_on(a, "enable-auto-tool-choice");
 	c->pooling = is_pooling(a);
@@ -216,7 +168,7 @@ static void configure_engine(const struct plan *p)
 static void meet(struct plan *p)
 {
 	const struct es_args *a = &p->args;
-	double timeout = es_env_num("ENGINESIM_JOIN_TIMEOUT", JOIN_TIMEOUT_S);
+	double timeout = es_env_num("ENGINESIM_JOIN_TIMEOUT", ES_JOIN_TIMEOUT_S);
 
 	/* The master of a replica is told apart from that of another one by its size and model
 	 * only, as in torch: a wrong address is an error of the operator that must show. */
@@ -246,45 +198,6 @@ static void meet(struct plan *p)
 		es_mesh_watch(&p->replicas);
 }
 
-static void load_faults(void)
-{
-	if (es_fault_on(ES_FAULT_NEVER_READY))
-		for (;;)
-			pause();
-	if (es_fault_on(ES_FAULT_OOM_LOAD))
-		es_traceback((int)es_fault_value(ES_FAULT_EXIT_CODE, 1), "v1/worker/gpu_worker.py",
-				"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate "
-				"2.32 GiB. GPU 0 "
-				"has a total capacity of 119.70 GiB of which 1.05 GiB is free. "
-				"Including "
-				"non-PyTorch memory, this process has 117.33 GiB memory in use.");
-	if (es_fault_on(ES_FAULT_CRASH_LOAD))
-		es_crash("CUDA error: unspecified launch failure");
-}
-
-static void load(const struct plan *p)
-{
-	double ms = es_env_num("ENGINESIM_LOAD_MS", 300);
-	double start = es_now(), seconds = ms / 1000 + es_fault_value(ES_FAULT_SLOW_LOAD, 0);
-
-	es_log("INFO", "gpu_model_runner.py:3562", "Starting to load model %s...", p->args.model);
-	for (int i = 1; i <= 4; i++) {
-		es_sleep_until(start + seconds * i / 4);
-		if (i == 2)
-			load_faults();
-		es_raw("Loading safetensors checkpoint shards: %3d%% Completed | %d/4", i * 25, i);
-	}
-	es_log("INFO", "default_loader.py:308", "Loading weights took %.2f seconds",
-			es_now() - start);
-	es_log("INFO", "gpu_worker.py:359", "Available KV cache memory: %.2f GiB",
-			es_config.kv_tokens * 65536 / (1 << 30));
-	es_log("INFO", "kv_cache_utils.py:1229", "GPU KV cache size: %.0f tokens",
-			es_config.kv_tokens);
-	es_log("INFO", "core.py:259",
-			"init engine (profile, create kv cache, warmup model) took %.2f seconds",
-			es_now() - start);
-}
-
 static void run(struct plan *p) ES_NORETURN;
 static void run(struct plan *p)
 {
@@ -296,15 +209,12 @@ static void run(struct plan *p)
 				(int)es_args_int(&p->args, "port", 8000));
 	es_log("INFO", "api_server.py:1977", "vLLM API server version %s", VERSION);
 	meet(p);
-	if (es_fault_on(ES_FAULT_EXIT_CODE) && !es_fault_on(ES_FAULT_CRASH_AT) &&
-			!es_fault_on(ES_FAULT_CRASH_LOAD) && !es_fault_on(ES_FAULT_OOM_LOAD))
-		es_exit((int)es_fault_value(ES_FAULT_EXIT_CODE, 1));
-	load(p);
+	es_exit_fault();
+	es_load();
 	if (serves)
-		es_http_serve(fd, es_api_routes, es_api_n_routes, es_api_guard);
+		es_http_serve(fd, es_api_routes, es_api_n_routes, es_api_guard, NULL);
 	es_log("INFO", "serve.py:130", "Rank %d is ready; rank 0 serves.", p->node_rank);
-	for (;;)
-		pause();
+	es_idle();
 }
 
 #define VLLM_ARGS                                                                                  \
@@ -318,6 +228,7 @@ static int serve(int argc, char **argv)
 	struct plan p = { .args = VLLM_ARGS };
 	struct es_args *a = &p.args;
 
+	es_config.style = &style;
 	es_args_parse(a, argc, argv);
 	if (!a->model)
 		a->model = es_args_str(a, "model", "Qwen/Qwen3-0.6B"); /* vLLM's own default */
@@ -325,19 +236,19 @@ static int serve(int argc, char **argv)
 		es_args_done(a);
 		return 0;
 	}
-	p.tp = positive(a, "tensor-parallel-size", 1);
-	p.pp = positive(a, "pipeline-parallel-size", 1);
-	p.nnodes = positive(a, "nnodes", 1);
+	p.tp = es_positive(a, "tensor-parallel-size", 1);
+	p.pp = es_positive(a, "pipeline-parallel-size", 1);
+	p.nnodes = es_positive(a, "nnodes", 1);
 	p.node_rank = (int)es_args_int(a, "node-rank", 0);
 	p.headless = es_args_on(a, "headless");
-	es_log_init(p.node_rank || p.headless ? "Worker" : "APIServer");
+	es_log_init(style.log, p.node_rank || p.headless ? "Worker" : "APIServer", style.package);
 	place_replicas(&p);
 	check_world(&p);
 	check_options(a);
-	plain(a->model);
+	es_plain(a->model);
 	configure_engine(&p);
 	es_fault_init(p.nnodes > 1 ? p.node_rank : p.dp_count < p.dp ? p.dp_start : 0);
-	start_signals();
+	es_signals_start();
 	es_fault_start_timer();
 	run(&p);
 }
