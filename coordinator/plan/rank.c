@@ -283,6 +283,19 @@ static int take_name(const struct rank_shared *shared, unsigned rank, Sparkbus__
 	return 0;
 }
 
+static int take_argv(const struct sb_words *before, const struct sb_words *serve,
+		Sparkbus__RankSpec *spec)
+{
+	size_t n = before->n + serve->n;
+	SB_CLEANUP(sb_freep) char **all = calloc(n + 1, sizeof(*all));
+
+	if (!all)
+		return -SB_E_NOMEM;
+	for (size_t i = 0; i < n; i++)
+		all[i] = i < before->n ? before->items[i] : serve->items[i - before->n];
+	return take_texts(&spec->argv, &spec->n_argv, all, n);
+}
+
 static int take_part(const struct rank_shared *shared, const struct sb_rank_part *part,
 		Sparkbus__RankSpec *spec, bool *ret_init, struct sb_err *err)
 {
@@ -296,7 +309,7 @@ static int take_part(const struct rank_shared *shared, const struct sb_rank_part
 				"command: expected one that a shell can read");
 	spec->ports = calloc(part->n_ports + 1, sizeof(*spec->ports));
 	if (!spec->ports || !shown || sb_plan_text(&spec->serve_text, shown) < 0 ||
-			take_texts(&spec->argv, &spec->n_argv, argv.items, argv.n) < 0)
+			take_argv(&part->before, &argv, spec) < 0)
 		return sb_err_nomem(err);
 	for (size_t i = 0; i < part->n_ports; i++)
 		spec->ports[spec->n_ports++] = part->ports[i];

@@ -43,11 +43,31 @@ int sb_ready_endpoint(const struct sb_workload *w, const struct sb_words *words,
 		const struct sb_endpoint *endpoint, struct sb_ready *ret, struct sb_diags *diags,
 		struct sb_err *err);
 
+#define SB_VLLM_IMAGE "ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest"
+/* Environment and endpoint of all that serve by vLLM. */
+extern const struct sb_env sb_vllm_env[];
+extern const struct sb_endpoint sb_vllm_endpoint;
+/** The generated command: "vllm serve MODEL", "-tp N" where set, @words (a blank before each), then
+ * vLLM's flags but for those in @skip (NULL-terminated), which should have tensor_parallel. */
+void sb_vllm_generate(const struct sb_workload *w, const char *words, const char *const *skip,
+		struct sb_strbuf *out);
+/** struct sb_runtime.ready of all that serve by vLLM. */
+int sb_vllm_ready(const struct sb_launch *launch, const struct sb_words *words,
+		struct sb_ready *ret, struct sb_diags *diags, struct sb_err *err);
 /** What to ask of a vLLM server, from its flags and the model's name. */
 enum sb_probe sb_vllm_probe(const struct sb_words *words, const char *model);
+
+/* vLLM over Ray, for more than one runtime: struct sb_runtime's operations and cluster_env. */
+extern const struct sb_env sb_vllm_ray_env[];
+int sb_vllm_ray_required(const struct sb_workload *w, unsigned *ret, struct sb_err *err);
+int sb_vllm_ray_serve(const struct sb_launch *launch, struct sb_strbuf *out, struct sb_diags *diags,
+		struct sb_err *err);
+int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const char *base,
+		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err);
 
 extern const struct sb_runtime sb_runtime_llama_cpp;
 extern const struct sb_runtime sb_runtime_sglang;
 extern const struct sb_runtime sb_runtime_vllm_distributed;
+extern const struct sb_runtime sb_runtime_vllm_ray;
 
 #endif

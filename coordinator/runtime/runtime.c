@@ -14,7 +14,7 @@ static const struct {
 	{ "sglang", &sb_runtime_sglang },
 	{ "trtllm", NULL },
 	{ "vllm-distributed", &sb_runtime_vllm_distributed },
-	{ "vllm-ray", NULL },
+	{ "vllm-ray", &sb_runtime_vllm_ray },
 };
 
 const char *sb_runtime_at(size_t i, const struct sb_runtime **ret)
@@ -53,6 +53,7 @@ int sb_runtime_find(const char *name, const struct sb_runtime **ret, struct sb_e
 void sb_rank_part_done(struct sb_rank_part *part)
 {
 	sb_strbuf_done(&part->serve);
+	sb_words_done(&part->before);
 	for (size_t i = 0; i < part->n_files; i++) {
 		free(part->files[i].path);
 		free(part->files[i].content);

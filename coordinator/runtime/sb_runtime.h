@@ -29,7 +29,10 @@ struct sb_rank_file {
 
 /* What one rank is, beyond what all share. Zero is a valid empty one. */
 struct sb_rank_part {
-	struct sb_strbuf serve;            /* its whole serve command */
+	struct sb_strbuf serve; /* its whole serve command, as people see it */
+	/* What its main process does first: words that stand before those of the serve command and
+	 * execute them in the end. Empty = the main process is the serve command. */
+	struct sb_words before;
 	uint16_t ports[SB_RANK_PORTS_MAX]; /* TCP ports that it will listen on */
 	size_t n_ports;
 	unsigned stage;     /* ranks of one stage start together, see plan.proto */

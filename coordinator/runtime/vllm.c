@@ -34,9 +34,9 @@ static const struct sb_flag flags[] = {
 /* "api_key" is not among them: a key on a command line is for everyone to read. It goes into the
  * environment as VLLM_API_KEY, which vLLM takes just as well. */
 
-static const struct sb_endpoint endpoint = { 8000, "VLLM_API_KEY", "--api-key" };
+const struct sb_endpoint sb_vllm_endpoint = { 8000, "VLLM_API_KEY", "--api-key" };
 
-static const struct sb_env common_env[] = {
+const struct sb_env sb_vllm_env[] = {
 	{ "HF_HUB_OFFLINE", "1" },
 	{ "TRANSFORMERS_OFFLINE", "1" },
 	{ 0 },
@@ -47,21 +47,23 @@ static const struct sb_env cluster_env[] = {
 	{ 0 },
 };
 
-static void generate(const struct sb_workload *w, struct sb_strbuf *out)
+void sb_vllm_generate(const struct sb_workload *w, const char *words, const char *const *skip,
+		struct sb_strbuf *out)
 {
-	static const char *const skip[] = { "tensor_parallel", "distributed_executor_backend",
-		NULL };
 	const struct sb_value *tp = sb_workload_config(w, "tensor_parallel");
 
 	sb_strbuf_addf(out, "vllm serve %s", sb_workload_model(w));
 	if (tp && tp->truthy)
 		sb_strbuf_addf(out, " -tp %s", tp->text);
+	sb_strbuf_adds(out, words);
 	sb_flags_add(w, flags, sb_countof(flags), skip, out);
 }
 
 static int serve(const struct sb_launch *launch, struct sb_strbuf *out, struct sb_diags *diags,
 		struct sb_err *err)
 {
+	static const char *const skip[] = { "tensor_parallel", "distributed_executor_backend",
+		NULL };
 	bool has_template = false;
 	int rc = sb_template_add(launch->workload, out, &has_template, diags, err);
 
@@ -70,7 +72,7 @@ static int serve(const struct sb_launch *launch, struct sb_strbuf *out, struct s
 	if (has_template)
 		sb_served_name_add(launch->workload, "--served-model-name", out);
 	else
-		generate(launch->workload, out);
+		sb_vllm_generate(launch->workload, "", skip, out);
 	return out->failed ? sb_err_nomem(err) : 0;
 }
 
@@ -113,7 +115,7 @@ static int rank(const struct sb_launch *launch, unsigned rank_, const char *base
 	sb_strbuf_adds(&ret->serve, base);
 	ret->stage = rank_ ? 1 : 0;
 	if (local == 0)
-		sb_rank_part_port(ret, sb_words_port(words, endpoint.port));
+		sb_rank_part_port(ret, sb_words_port(words, sb_vllm_endpoint.port));
 	if (launch->n > 1 && layout.per_replica > 1) {
 		size_t head = (size_t)replica * layout.per_replica;
 
@@ -183,12 +185,12 @@ enum sb_probe sb_vllm_probe(const struct sb_words *words, const char *model)
 	return SB_PROBE_GENERATE;
 }
 
-static int ready(const struct sb_launch *launch, const struct sb_words *words, struct sb_ready *ret,
-		struct sb_diags *diags, struct sb_err *err)
+int sb_vllm_ready(const struct sb_launch *launch, const struct sb_words *words,
+		struct sb_ready *ret, struct sb_diags *diags, struct sb_err *err)
 {
 	const struct sb_workload *w = launch->workload;
 	const char *name = sb_words_flag(words, "--served-model-name");
-	int rc = sb_ready_endpoint(w, words, &endpoint, ret, diags, err);
+	int rc = sb_ready_endpoint(w, words, &sb_vllm_endpoint, ret, diags, err);
 
 	if (rc < 0)
 		return rc;
@@ -199,15 +201,15 @@ static int ready(const struct sb_launch *launch, const struct sb_words *words, s
 
 const struct sb_runtime sb_runtime_vllm_distributed = {
 	.name = "vllm-distributed",
-	.default_image = "ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest",
+	.default_image = SB_VLLM_IMAGE,
 	.family = "vllm",
 	.naming = SB_NAMING_NODE,
-	.env = common_env,
+	.env = sb_vllm_env,
 	.cluster_env = cluster_env,
 	.api_key_env = "VLLM_API_KEY",
 	.one_node_by_default = true,
 	.required = sb_parallel_required,
 	.serve = serve,
 	.rank = rank,
-	.ready = ready,
+	.ready = sb_vllm_ready,
 };
