@@ -24,11 +24,7 @@ static void accept_done(struct sb_mail *mail)
 
 	listener->pending = false;
 	if (!rv)
-		conn_new(door, nng_aio_get_output(listener->aio, 0), listener->generation);
-	/* Credentials that changed while the accept waited are not these; the caller dials again.
-	 */
-	if (!rv && listener->generation != door->generation)
-		conns_close_others(door, door->generation);
+		conn_new(door, nng_aio_get_output(listener->aio, 0));
 	/* Descriptors or memory ran out: without the pause this would spin. If even the timer
 	 * cannot be had, spinning is better than never to accept again. */
 	if (rv && rv != NNG_ECANCELED &&
@@ -51,7 +47,6 @@ static void accept_start(struct listener *listener)
 	if (listener->pending)
 		return;
 	listener->pending = true;
-	listener->generation = listener->door->generation;
 	nng_stream_listener_accept(listener->stream, listener->aio);
 }
 
@@ -72,7 +67,7 @@ static void listener_done(struct listener *listener)
 }
 
 static int listener_open(struct door *door, const char *scheme, const char *host, uint16_t port,
-		nng_tls_config *config, int *ret_port, struct sb_err *err)
+		int *ret_port, struct sb_err *err)
 {
 	struct listener *listener = &door->listeners[door->n_listeners];
 	char url[SB_WIRE_URL_MAX];
@@ -85,8 +80,6 @@ static int listener_open(struct door *door, const char *scheme, const char *host
 	rv = nng_stream_listener_alloc(&listener->stream, url);
 	if (!rv)
 		rv = nng_aio_alloc(&listener->aio, on_accept, listener);
-	if (!rv)
-		rv = nng_stream_listener_set_ptr(listener->stream, NNG_OPT_TLS_CONFIG, config);
 	if (!rv)
 		rv = nng_stream_listener_set_bool(listener->stream, NNG_OPT_TCP_NODELAY, true);
 	if (!rv)
@@ -117,21 +110,20 @@ static bool ipv6_only(void)
 	return fd >= 0 && read(fd, &c, 1) == 1 && c == '1';
 }
 
-static int door_open(struct door *door, const char *address, uint16_t port, nng_tls_config *config,
-		struct sb_err *err)
+static int door_open(struct door *door, const char *address, uint16_t port, struct sb_err *err)
 {
 	int bound = 0, rc;
 
 	if (*address) {
-		rc = listener_open(door, "tls+tcp", address, port, config, &bound, err);
+		rc = listener_open(door, "tcp", address, port, &bound, err);
 	} else {
-		rc = listener_open(door, "tls+tcp6", "::", port, config, &bound, err);
+		rc = listener_open(door, "tcp6", "::", port, &bound, err);
 		if (rc == -SB_E_BUSY)
 			return rc;
 		/* No IPv6 here, or it takes no IPv4 along. */
 		if (rc < 0 || ipv6_only())
-			rc = listener_open(door, "tls+tcp4", "0.0.0.0",
-					rc < 0 ? port : (uint16_t)bound, config, &bound, err);
+			rc = listener_open(door, "tcp4", "0.0.0.0", rc < 0 ? port : (uint16_t)bound,
+					&bound, err);
 	}
 	if (rc < 0)
 		return rc;
@@ -150,43 +142,18 @@ static void door_close(struct door *door)
 	conns_close_all(door);
 }
 
-/* The settings of a listener can be replaced while it listens: they count from the next accept on.
- * The one that waits has the old ones, so it is started anew. */
-static int door_reload(struct door *door, nng_tls_config *config, struct sb_err *err)
-{
-	for (unsigned i = 0; i < door->n_listeners; i++) {
-		int rv = nng_stream_listener_set_ptr(
-				door->listeners[i].stream, NNG_OPT_TLS_CONFIG, config);
-
-		if (rv)
-			return sb_wire_err_nng(err, rv, "replace the TLS settings");
-	}
-	door->generation++;
-	for (unsigned i = 0; i < door->n_listeners; i++)
-		if (door->listeners[i].pending)
-			nng_aio_cancel(door->listeners[i].aio);
-	conns_close_others(door, door->generation);
-	return 0;
-}
-
-static void config_freep(nng_tls_config **config)
-{
-	if (*config)
-		nng_tls_config_free(*config);
-}
-
 int sb_bus_listen(struct sb_bus *bus, enum sb_bus_door id, const char *address, uint16_t port,
 		const struct sb_tls_creds *creds, struct sb_err *err)
 {
 	static const char *const names[] = { [SB_BUS_CONTROL] = "control", [SB_BUS_PEER] = "peer" };
-	SB_CLEANUP(config_freep) nng_tls_config *config = NULL;
+	SB_CLEANUP(sb_tls_context_unrefp) struct sb_tls_context *context = NULL;
 	SB_CLEANUP(sb_freep) char *copy = strdup(address);
 	struct door *door = &bus->doors[id];
 	int rc;
 
 	if (!copy)
 		return sb_err_nomem(err);
-	rc = sb_wire_tls_config(creds, NULL, &config, err);
+	rc = sb_tls_context_new(creds, SB_TLS_LISTENS, &context, err);
 	if (rc < 0)
 		return sb_err_wrap(err, rc, "%s listener", names[id]);
 	if (door->n_listeners) {
@@ -194,13 +161,15 @@ int sb_bus_listen(struct sb_bus *bus, enum sb_bus_door id, const char *address, 
 				(port != door->asked_port && port != door->port))
 			return sb_err_set(err, SB_E_INVALID, "%s listener: open already on port %u",
 					names[id], door->port);
-		return door_reload(door, config, err);
+		conns_use(door, context);
+		return 0;
 	}
-	rc = door_open(door, address, port, config, err);
+	rc = door_open(door, address, port, err);
 	if (rc < 0) {
 		door_close(door);
 		return sb_err_wrap(err, rc, "%s listener", names[id]);
 	}
+	conns_use(door, context);
 	door->address = sb_steal(copy);
 	door->asked_port = port;
 	for (unsigned i = 0; i < door->n_listeners; i++)
@@ -264,8 +233,10 @@ void sb_bus_free(struct sb_bus *bus)
 {
 	if (!bus)
 		return;
-	for (int i = 0; i < SB_BUS_DOOR_COUNT_; i++)
+	for (int i = 0; i < SB_BUS_DOOR_COUNT_; i++) {
 		door_close(&bus->doors[i]);
+		sb_tls_context_unref(bus->doors[i].context);
+	}
 	sb_links_free(bus->links);
 	sd_event_source_disable_unref(bus->tick);
 	free(bus);

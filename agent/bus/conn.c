@@ -13,10 +13,9 @@ struct conn {
 	struct sb_link *link;
 	unsigned holds; /* of ours that still look at it, the link included */
 	bool closed;
-	bool greeted;        /* the peer is authenticated */
-	unsigned generation; /* of the credentials it came in by */
-	uint64_t since_ms;   /* accepted, or the last message */
-	unsigned n_calls;    /* requests that wait for their answer */
+	bool greeted;      /* the peer is authenticated */
+	uint64_t since_ms; /* accepted, or the last message */
+	unsigned n_calls;  /* requests that wait for their answer */
 	char from[FROM_MAX];
 };
 
@@ -126,7 +125,7 @@ static void on_message(void *ctx, uint32_t id, const void *data, size_t len)
 	conn_put(conn);
 }
 
-static void on_closed(void *ctx, int rv)
+static void on_closed(void *ctx, const struct sb_err *why)
 {
 	struct conn *conn = ctx;
 
@@ -189,8 +188,9 @@ static bool evict(struct door *door, bool handshaking)
 	return worst;
 }
 
-void conn_new(struct door *door, nng_stream *stream, unsigned generation)
+void conn_new(struct door *door, nng_stream *stream)
 {
+	struct sb_link_how how = { SB_LINK_AGENT, door->context, NULL };
 	struct conn *conn;
 
 	if ((door->n_handshakes >= SB_BUS_HANDSHAKES_MAX && !evict(door, true)) ||
@@ -199,12 +199,9 @@ void conn_new(struct door *door, nng_stream *stream, unsigned generation)
 		nng_stream_free(stream);
 		return;
 	}
-	*conn = (struct conn){
-		.door = door, .holds = 1, .generation = generation, .since_ms = sb_now_boot_ms()
-	};
+	*conn = (struct conn){ .door = door, .holds = 1, .since_ms = sb_now_boot_ms() };
 	read_from(stream, conn->from);
-	if (sb_link_new(door->bus->links, stream, SB_LINK_AGENT, &link_ops, conn, &conn->link,
-			    NULL) < 0) {
+	if (sb_link_new(door->bus->links, stream, &how, &link_ops, conn, &conn->link, NULL) < 0) {
 		free(conn);
 		return;
 	}
@@ -217,15 +214,19 @@ void conn_new(struct door *door, nng_stream *stream, unsigned generation)
 	bus_arm_tick(door->bus);
 }
 
-void conns_close_others(struct door *door, unsigned generation)
+void conns_use(struct door *door, struct sb_tls_context *context)
 {
+	struct sb_tls_context *old = door->context;
 	struct conn *next;
 
+	door->context = sb_tls_context_ref(context);
 	for (struct conn *conn = door->conns; conn; conn = next) {
 		next = conn->next;
-		if (conn->generation != generation)
+		if (!conn->greeted || !sb_tls_context_same(old, context) ||
+				sb_link_judge(conn->link, context, NULL) < 0)
 			conn_close(conn);
 	}
+	sb_tls_context_unref(old);
 }
 
 void conns_sweep(struct door *door, uint64_t now_ms, bool probe)

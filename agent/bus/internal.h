@@ -18,7 +18,6 @@ struct listener {
 	nng_stream_listener *stream;
 	nng_aio *aio;
 	struct sb_mail mail;
-	unsigned generation; /* of the credentials the pending accept was started with */
 	bool pending;
 	sd_event_source *retry; /* after an accept failed: descriptors or memory ran out */
 };
@@ -30,7 +29,7 @@ struct door {
 	unsigned n_listeners;
 	char *address;
 	uint16_t asked_port, port;
-	unsigned generation;       /* counts credentials; connections of older ones are closed */
+	struct sb_tls_context *context;
 	struct conn *conns;        /* open ones */
 	struct sb_bus_call *calls; /* those that wait for their answer, newest first */
 	unsigned n_conns, n_handshakes, n_calls;
@@ -48,9 +47,11 @@ struct sb_bus {
 };
 
 /** Take over @stream, just accepted; it is closed when that fails. */
-void conn_new(struct door *door, nng_stream *stream, unsigned generation);
-/** Close every connection of @door that was not made with the credentials of @generation. */
-void conns_close_others(struct door *door, unsigned generation);
+void conn_new(struct door *door, nng_stream *stream);
+/** The door has @context from now on. Close every connection that did not get through its
+ * handshake yet or that would not be let in any more; all of them when our own certificate is
+ * another. */
+void conns_use(struct door *door, struct sb_tls_context *context);
 /** Close what does not finish its handshake; with @probe also what stalls or is broken. */
 void conns_sweep(struct door *door, uint64_t now_ms, bool probe);
 void conns_close_all(struct door *door);

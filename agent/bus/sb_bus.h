@@ -1,9 +1,9 @@
 /* sb_bus.h - the agent's two listeners: bytes in, bytes out, nothing of what they mean.
  *
  * One listener for operators (control) and one for agents (peer), each with its own authority. They
- * speak nng's REP over nng's TLS streams (link.c says why not by nng's own REP socket). nng's
- * threads put what they receive into the mailbox; the loop thread answers. A request holds nothing
- * but memory until it is answered, so that any number of waiting long polls (up to
+ * speak nng's REP over TLS over nng's TCP streams (link.c says why not by nng's own REP socket).
+ * nng's threads put what they receive into the mailbox; the loop thread answers. A request holds
+ * nothing but memory until it is answered, so that any number of waiting long polls (up to
  * SB_BUS_CALLS_MAX) never delays a command. */
 #ifndef SB_BUS_H
 #define SB_BUS_H
@@ -36,8 +36,9 @@ SB_DEFINE_CLEANUP(sb_bus_free, struct sb_bus *)
 
 /** Open @door on @address:@port with @creds (copied). @address "" = every address, IPv4 and IPv6.
  * Calling it again with the same place replaces the credentials and CRL without a restart and
- * without closing the port: connections made under the old ones are closed. On failure nothing
- * changes: the old credentials go on serving.
+ * without closing the port. It counts when this returns: a connection stays only if its caller's
+ * certificate passes the new authority and list, and ours is the same. On failure nothing changes:
+ * the old credentials go on serving.
  * SB_E_BUSY when the port is taken; SB_E_INVALID when the credentials do not load, or when the
  * door is open already at another place. */
 int sb_bus_listen(struct sb_bus *bus, enum sb_bus_door door, const char *address, uint16_t port,

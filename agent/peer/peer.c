@@ -3,7 +3,6 @@
 
 #include "sb_dial.h"
 #include "sb_peer.h"
-#include "sb_wire_nng.h"
 
 struct peer {
 	struct peer *next;
@@ -24,8 +23,8 @@ struct sb_peers {
 	sd_event *loop;
 	struct sb_mailbox *box;
 	struct sb_links *links;
-	char *cert_pem, *key_pem, *ca_pem, *crl_pem;
-	struct peer *peers; /* last used first */
+	struct sb_tls_context *context; /* NULL until there are credentials */
+	struct peer *peers;             /* last used first */
 	unsigned n_peers;
 	struct sb_peer_call *calls;
 };
@@ -75,13 +74,11 @@ static bool evict(struct sb_peers *peers)
 static int add(struct sb_peers *peers, const char *node, const char *address, uint16_t port,
 		struct peer **ret, struct sb_err *err)
 {
-	struct sb_tls_creds creds = { peers->cert_pem, peers->key_pem, peers->ca_pem,
-		peers->crl_pem };
 	struct sb_dial_to to = { node, address, port, true };
 	struct peer *peer;
 	int rc;
 
-	if (!peers->cert_pem)
+	if (!peers->context)
 		return sb_err_set(err, SB_E_UNAVAILABLE, "node %s: no credentials to call it with",
 				node);
 	if (peers->n_peers >= SB_PEERS_MAX && !evict(peers))
@@ -95,8 +92,8 @@ static int add(struct sb_peers *peers, const char *node, const char *address, ui
 	peer->address = strdup(address);
 	rc = peer->node && peer->address ? 0 : sb_err_nomem(err);
 	if (!rc)
-		rc = sb_dial_new(peers->loop, peers->box, peers->links, &creds, &to, &peer->dial,
-				err);
+		rc = sb_dial_new(peers->loop, peers->box, peers->links, peers->context, &to,
+				&peer->dial, err);
 	if (rc < 0) {
 		peer_free(peer);
 		return rc;
@@ -171,18 +168,6 @@ void sb_peer_cancel(struct sb_peer_call *call)
 
 /* --- life --- */
 
-static void drop_creds(struct sb_peers *peers)
-{
-	char **texts[] = { &peers->cert_pem, &peers->key_pem, &peers->ca_pem, &peers->crl_pem };
-
-	for (size_t i = 0; i < sb_countof(texts); i++) {
-		if (*texts[i])
-			explicit_bzero(*texts[i], strlen(*texts[i]));
-		free(*texts[i]);
-		*texts[i] = NULL;
-	}
-}
-
 /* Everything that was made with the credentials in use. Callbacks may call, and then get new
  * connections: what is broken is out of the list before. */
 static void break_all(struct sb_peers *peers)
@@ -199,28 +184,14 @@ static void break_all(struct sb_peers *peers)
 
 int sb_peers_creds(struct sb_peers *peers, const struct sb_tls_creds *creds, struct sb_err *err)
 {
-	struct sb_peers copy = { 0 };
-	nng_tls_config *config;
+	struct sb_tls_context *context;
 	int rc;
 
-	rc = sb_wire_tls_config(creds, "", &config, err);
+	rc = sb_tls_context_new(creds, SB_TLS_DIALS, &context, err);
 	if (rc < 0)
 		return sb_err_wrap(err, rc, "credentials for calls to nodes");
-	nng_tls_config_free(config);
-	copy.cert_pem = strdup(creds->cert_pem);
-	copy.key_pem = strdup(creds->key_pem);
-	copy.ca_pem = strdup(creds->peer_ca_pem);
-	copy.crl_pem = creds->peer_crl_pem ? strdup(creds->peer_crl_pem) : NULL;
-	if (!copy.cert_pem || !copy.key_pem || !copy.ca_pem ||
-			(creds->peer_crl_pem && !copy.crl_pem)) {
-		drop_creds(&copy);
-		return sb_err_nomem(err);
-	}
-	drop_creds(peers);
-	peers->cert_pem = copy.cert_pem;
-	peers->key_pem = copy.key_pem;
-	peers->ca_pem = copy.ca_pem;
-	peers->crl_pem = copy.crl_pem;
+	sb_tls_context_unref(peers->context);
+	peers->context = context;
 	break_all(peers);
 	return 0;
 }
@@ -256,6 +227,6 @@ void sb_peers_free(struct sb_peers *peers)
 	while (peers->calls)
 		call_free(peers->calls);
 	sb_links_free(peers->links);
-	drop_creds(peers);
+	sb_tls_context_unref(peers->context);
 	free(peers);
 }

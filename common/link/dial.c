@@ -11,7 +11,6 @@
 
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 2000
-#define REFUSALS_MAX 3
 #define DEAF_MS      5000 /* silence after an unanswered call that makes a connection a dead one */
 
 enum state { IDLE, CONNECTING, GREETING, OPEN, PAUSE };
@@ -36,7 +35,7 @@ struct sb_dial {
 	struct sb_links *links;
 	char *node, *where; /* "10.0.0.5:47100" */
 	bool retry;
-	unsigned refusals; /* handshakes that failed in a row */
+	struct sb_tls_context *context;
 	nng_stream_dialer *dialer;
 	nng_aio *aio;
 	struct sb_mail mail;
@@ -47,7 +46,6 @@ struct sb_dial {
 	sd_event_source *timer; /* the handshake's end, or the pause's */
 	unsigned pause_ms;
 	struct sb_err reason; /* why the last attempt failed; code 0 = none */
-	bool refused;         /* it failed in the TLS handshake */
 	uint64_t deaf_ms;     /* a call sent then was not answered, nor was anything else heard */
 	struct sb_dial_call *calls, **calls_end;
 	unsigned n_calls;
@@ -154,8 +152,8 @@ static void attempt_failed(struct sb_dial *dial)
 	struct sb_err reason = dial->reason;
 
 	close_link(dial);
-	if (!dial->retry || !dial->calls || dial->refusals >= REFUSALS_MAX) {
-		dial->refusals = 0;
+	if (!dial->retry || !dial->calls || reason.code == SB_E_DENIED ||
+			reason.code == SB_E_PROTOCOL) {
 		fail_calls(dial, false, &reason);
 		return;
 	}
@@ -197,7 +195,6 @@ static void on_open(void *ctx)
 	sd_event_source_set_enabled(dial->timer, SD_EVENT_OFF);
 	dial->state = OPEN;
 	dial->pause_ms = 0;
-	dial->refusals = 0;
 	dial->reason.code = SB_OK;
 	for (struct sb_dial_call *call = dial->calls; call; call = call->next)
 		if (!call->word && send_call(call) < 0)
@@ -239,33 +236,22 @@ static void lost(struct sb_dial *dial, const char *why)
 		connect_start(dial);
 }
 
-static void on_closed(void *ctx, int rv)
+static void on_closed(void *ctx, const struct sb_err *why)
 {
 	struct sb_dial *dial = ctx;
-	bool was_open = dial->state == OPEN;
 
 	dial->link = NULL;
-	if (!was_open) {
-		/* Every alert of mbed TLS comes as "cryptographic error". It can be overtaken by
-		 * the end of the connection, which then looks like any other. */
-		int rc = sb_err_set(&dial->reason,
-				rv == NNG_ECRYPTO || rv == NNG_EPEERAUTH ? SB_E_DENIED
-									 : SB_E_UNAVAILABLE,
-				"node %s: the TLS handshake with %s failed: %s", dial->node,
-				dial->where, rv ? nng_strerror(rv) : "the other side ended it");
-
-		sb_err_hint(&dial->reason, rc,
-				"a certificate is expired, revoked or of another cluster, or the "
-				"address is another node's");
-		dial->refused = true;
-		dial->refusals = dial->reason.code == SB_E_DENIED ? REFUSALS_MAX
-								  : dial->refusals + 1;
-		if (dial->refusals >= REFUSALS_MAX)
-			dial->reason.code = SB_E_DENIED;
-		attempt_failed(dial);
+	if (dial->state == OPEN) {
+		lost(dial, why->text);
 		return;
 	}
-	lost(dial, rv ? nng_strerror(rv) : "the other side ended it");
+	dial->reason = *why;
+	sb_err_wrap(&dial->reason, -(int)why->code, "node %s: %s", dial->node, dial->where);
+	if (why->code == SB_E_DENIED && sb_empty(why->hint))
+		sb_err_hint(&dial->reason, -SB_E_DENIED,
+				"a certificate is expired, revoked or of another cluster, or the "
+				"address is another node's");
+	attempt_failed(dial);
 }
 
 static const struct sb_link_ops link_ops = { on_open, on_message, on_closed };
@@ -273,6 +259,7 @@ static const struct sb_link_ops link_ops = { on_open, on_message, on_closed };
 static void connected(struct sb_mail *mail)
 {
 	struct sb_dial *dial = sb_container_of(mail, struct sb_dial, mail);
+	struct sb_link_how how = { SB_LINK_CALLER, dial->context, dial->node };
 	int rv = nng_aio_result(dial->aio);
 	bool wanted = !dial->abandoned;
 
@@ -290,8 +277,8 @@ static void connected(struct sb_mail *mail)
 		return;
 	}
 	dial->state = GREETING;
-	if (sb_link_new(dial->links, nng_aio_get_output(dial->aio, 0), SB_LINK_CALLER, &link_ops,
-			    dial, &dial->link, &dial->reason) < 0)
+	if (sb_link_new(dial->links, nng_aio_get_output(dial->aio, 0), &how, &link_ops, dial,
+			    &dial->link, &dial->reason) < 0)
 		attempt_failed(dial);
 }
 
@@ -314,7 +301,6 @@ static int try_connect(struct sb_dial *dial, struct sb_err *err)
 	if (rc < 0)
 		return rc;
 	dial->state = CONNECTING;
-	dial->refused = false;
 	dial->aio_pending = true;
 	nng_stream_dialer_dial(dial->dialer, dial->aio);
 	return 0;
@@ -431,11 +417,6 @@ bool sb_dial_call_sent(const struct sb_dial_call *call)
 	return call->word;
 }
 
-bool sb_dial_refused(const struct sb_dial *dial)
-{
-	return dial->refused;
-}
-
 void sb_dial_break(struct sb_dial *dial, const char *why)
 {
 	struct sb_err err;
@@ -453,13 +434,11 @@ unsigned sb_dial_waiting(const struct sb_dial *dial)
 
 /* --- life --- */
 
-static int make_dialer(struct sb_dial *dial, const char *url, nng_tls_config *config)
+static int make_dialer(struct sb_dial *dial, const char *url)
 {
 	int rv;
 
 	rv = nng_stream_dialer_alloc(&dial->dialer, url);
-	if (!rv)
-		rv = nng_stream_dialer_set_ptr(dial->dialer, NNG_OPT_TLS_CONFIG, config);
 	if (!rv)
 		rv = nng_stream_dialer_set_bool(dial->dialer, NNG_OPT_TCP_NODELAY, true);
 	if (!rv)
@@ -469,18 +448,11 @@ static int make_dialer(struct sb_dial *dial, const char *url, nng_tls_config *co
 	return rv;
 }
 
-static void config_freep(nng_tls_config **config)
-{
-	if (*config)
-		nng_tls_config_free(*config);
-}
-
 int sb_dial_new(sd_event *loop, struct sb_mailbox *box, struct sb_links *links,
-		const struct sb_tls_creds *creds, const struct sb_dial_to *to, struct sb_dial **ret,
+		struct sb_tls_context *context, const struct sb_dial_to *to, struct sb_dial **ret,
 		struct sb_err *err)
 {
 	SB_CLEANUP(sb_dial_freep) struct sb_dial *dial = calloc(1, sizeof(*dial));
-	SB_CLEANUP(config_freep) nng_tls_config *config = NULL;
 	char url[SB_WIRE_URL_MAX];
 	int rc, rv;
 
@@ -490,18 +462,17 @@ int sb_dial_new(sd_event *loop, struct sb_mailbox *box, struct sb_links *links,
 		.box = box,
 		.links = links,
 		.retry = to->retry,
+		.context = sb_tls_context_ref(context),
 		.mail.deliver = connected };
 	dial->calls_end = &dial->calls;
-	rc = sb_wire_url("tls+tcp", to->address, to->port, url, err);
-	if (!rc)
-		rc = sb_wire_tls_config(creds, to->node, &config, err);
+	rc = sb_wire_url("tcp", to->address, to->port, url, err);
 	if (rc < 0)
 		return sb_err_wrap(err, rc, "node %s", to->node);
 	dial->node = strdup(to->node);
 	dial->where = strdup(strchr(url, '/') + 2);
 	if (!dial->node || !dial->where)
 		return sb_err_nomem(err);
-	rv = make_dialer(dial, url, config);
+	rv = make_dialer(dial, url);
 	if (rv)
 		return sb_wire_err_nng(
 				err, rv, "node %s (%s): make a dialer", dial->node, dial->where);
@@ -528,6 +499,7 @@ void sb_dial_free(struct sb_dial *dial)
 		nng_stream_dialer_free(dial->dialer);
 	}
 	sd_event_source_disable_unref(dial->timer);
+	sb_tls_context_unref(dial->context);
 	free(dial->node);
 	free(dial->where);
 	free(dial);

@@ -4,7 +4,6 @@
 #define SB_DIAL_H
 
 #include "sb_link.h"
-#include "sb_tls.h"
 
 /* From connect to an authenticated connection. It comes within milliseconds, or the node is off,
  * frozen or behind a firewall: nobody should sit through a long deadline to learn that. */
@@ -17,14 +16,15 @@ struct sb_dial_to {
 	const char *node;    /* name that its certificate must have */
 	const char *address; /* host or IP */
 	uint16_t port;
-	/** After a failure try again, 100 ms to 2 s apart, as long as calls wait; false: every call
-	 * that waits fails at once with the reason. */
+	/** After a failure try again, 100 ms to 2 s apart, as long as calls wait, unless one side
+	 * refused the other's certificate; false: every call that waits fails at once with the
+	 * reason. */
 	bool retry;
 };
 
-/** @creds are copied. Nothing is connected yet. */
+/** @context (of a dialer) is held. Nothing is connected yet. */
 int sb_dial_new(sd_event *loop, struct sb_mailbox *box, struct sb_links *links,
-		const struct sb_tls_creds *creds, const struct sb_dial_to *to, struct sb_dial **ret,
+		struct sb_tls_context *context, const struct sb_dial_to *to, struct sb_dial **ret,
 		struct sb_err *err);
 /** Calls that wait are dropped and their callbacks not called. Not from a callback of its own. */
 void sb_dial_free(struct sb_dial *dial);
@@ -32,8 +32,8 @@ SB_DEFINE_CLEANUP(sb_dial_free, struct sb_dial *)
 
 /** @reply is the callee's to free; NULL on failure, and @err says why, with the node's name:
  * SB_E_UNAVAILABLE: not connected, or the connection was lost; the text says whether anything was
- * asked. SB_E_DENIED: the TLS handshake failed. SB_E_TIMEOUT: asked and no answer in time.
- * Or the agent's own error. */
+ * asked. SB_E_DENIED: one side refused the other's certificate. SB_E_TIMEOUT: asked and no answer
+ * in time. Or the agent's own error. */
 typedef void (*sb_dial_fn)(void *ctx, sb_response *reply, const struct sb_err *err);
 
 /** Send @request and call @fn once, later. protocol and deadline are filled in, and the id when
@@ -44,9 +44,6 @@ int sb_dial_call(struct sb_dial *dial, const sb_request *request, unsigned deadl
 void sb_dial_cancel(struct sb_dial_call *call);
 /** Whether the request went out, so that it may have been done. */
 bool sb_dial_call_sent(const struct sb_dial_call *call);
-
-/** Whether the last attempt failed in the TLS handshake: sb_tls_diagnose() can say why. */
-bool sb_dial_refused(const struct sb_dial *dial);
 
 /** Close the connection and fail every call that waits. */
 void sb_dial_break(struct sb_dial *dial, const char *why);

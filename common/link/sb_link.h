@@ -1,4 +1,4 @@
-/* sb_link.h - one connection of the bus: messages with ids over a TLS stream of nng.
+/* sb_link.h - one connection of the bus: messages with ids over TLS over a TCP stream of nng.
  *
  * Both ends use it: the agent's doors for what they accept, callers (sb_dial.h) for what they dial.
  * Everything runs on the loop thread; nng's threads only post letters. link.c says why not by
@@ -9,6 +9,7 @@
 #include <nng/nng.h>
 
 #include "sb_loop.h"
+#include "sb_session.h"
 #include "sb_wire.h"
 
 #define SB_LINK_STALL_MS      30000              /* longest pause inside a message, either way */
@@ -27,16 +28,26 @@ struct sb_link_ops {
 	void (*open)(void *ctx);
 	/** A message; @data is borrowed. May send and may close. */
 	void (*message)(void *ctx, uint32_t id, const void *data, size_t len);
-	/** The link ended by itself and is gone when this returns. @rv: nng's result; 0 = the
-	 * other side ended it, NNG_EPROTO = it sent what no agent or caller sends. */
-	void (*closed)(void *ctx, int rv);
+	/** The link ended by itself and is gone when this returns. @why: SB_E_DENIED: one side
+	 * refused the other's certificate, in words; SB_E_PROTOCOL or SB_E_RANGE: what came is not
+	 * the bus; SB_E_UNAVAILABLE: the other side, or the network, ended it. */
+	void (*closed)(void *ctx, const struct sb_err *why);
 };
 
 enum sb_link_side { SB_LINK_CALLER, SB_LINK_AGENT }; /* REQ and REP of nng */
 
+struct sb_link_how {
+	enum sb_link_side side;
+	struct sb_tls_context *context; /* of the same side; the link holds it */
+	const char *peer_name;          /* demanded of the other side's certificate; NULL = any */
+};
+
 /** Start on @stream, which is taken over also on failure. The TLS handshake begins here. */
-int sb_link_new(struct sb_links *links, nng_stream *stream, enum sb_link_side side,
+int sb_link_new(struct sb_links *links, nng_stream *stream, const struct sb_link_how *how,
 		const struct sb_link_ops *ops, void *ctx, struct sb_link **ret, struct sb_err *err);
+/** Whether the other side's certificate would be accepted by @context, too: -SB_E_DENIED if not. */
+int sb_link_judge(const struct sb_link *link, const struct sb_tls_context *context,
+		struct sb_err *err);
 /** End it; no callback comes any more. NULL is fine. */
 void sb_link_close(struct sb_link *link);
 

@@ -32,8 +32,6 @@ SB_DEFINE_CLEANUP(BN_free, BIGNUM *)
 SB_DEFINE_CLEANUP(ASN1_INTEGER_free, ASN1_INTEGER *)
 SB_DEFINE_CLEANUP(ASN1_TIME_free, ASN1_TIME *)
 SB_DEFINE_CLEANUP(GENERAL_NAMES_free, GENERAL_NAMES *)
-SB_DEFINE_CLEANUP(SSL_CTX_free, SSL_CTX *)
-SB_DEFINE_CLEANUP(SSL_free, SSL *)
 
 /** sb_err_set() with OpenSSL's last reason appended, when there is one. Empties its queue. */
 int tls_fail(struct sb_err *err, enum sb_code code, const char *fmt, ...) SB_PRINTF(3, 4);
@@ -60,14 +58,9 @@ int tls_serial_text(const ASN1_INTEGER *serial, char *buf, size_t size, struct s
 int tls_serial_parse(const char *hex, ASN1_INTEGER **ret, struct sb_err *err);
 
 /** Check @cert against authority, list (may be NULL), time (0 = now, SB_TLS_ANY_TIME) and
- * @purpose (an X509_PURPOSE_, 0 = any). The text names what is wrong. */
+ * @purpose (an X509_PURPOSE_, 0 = any). The text names what is wrong, and @ret_x509 is its
+ * X509_V_ERR_ when OpenSSL found it. */
 int tls_verify_cert(X509 *ca, X509_CRL *crl, X509 *cert, int64_t now_unix_s, int purpose,
-		struct sb_err *err);
-
-/** A connected non-blocking TCP socket to @host:@port before @deadline_boot_ms. */
-int tls_dial(const char *host, uint16_t port, uint64_t deadline_boot_ms, int *ret_fd,
-		struct sb_err *err);
-/** Wait until @fd is ready for @events. Return: 1 ready, 0 past the deadline, or -errno. */
-int tls_wait(int fd, short events, uint64_t deadline_boot_ms);
+		int *ret_x509, struct sb_err *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* sb_tls.h - identity: keys, certificate requests, two authorities, revocation, and what a refused
- * handshake meant. OpenSSL does the work; nothing here touches a file or keeps state.
+/* sb_tls.h - identity: keys, certificate requests, two authorities and revocation (TLS itself:
+ * sb_session.h). OpenSSL does the work; nothing here touches a file or keeps state.
  *
  * There are two authorities. The operator CA signs people, the node CA signs nodes. An agent's
  * control listener trusts the first only, its peer listener the second only. Keys are P-256. */
@@ -76,19 +76,11 @@ struct sb_tls_creds {
 	const char *key_pem;      /* own key */
 	const char *peer_ca_pem;  /* authority that the other side must be signed by */
 	const char *peer_crl_pem; /* may be NULL */
-	/* The authority of our own certificate and its list, when known; may be NULL. Only
-	 * sb_tls_diagnose() looks at them, to tell what the other side holds against us. */
+	/* The authority of our own certificate and its list, when known; may be NULL. They serve
+	 * only to tell what the other side holds against us. */
 	const char *own_ca_pem;
 	const char *own_crl_pem;
 };
-
-/** Find out why @host:@port refuses @creds, by one OpenSSL handshake within @timeout_ms: checks
- * our own certificate first, then what the peer presents against the CA, its CRL and
- * @server_name, then the alert it sends. Never returns 0: @err always says something a person can
- * act on (SB_E_DENIED for identity, SB_E_UNAVAILABLE when nothing listens, SB_E_TIMEOUT), and when
- * the handshake now succeeds it says that the refusal did not repeat. */
-int sb_tls_diagnose(const char *host, uint16_t port, const struct sb_tls_creds *creds,
-		const char *server_name, unsigned timeout_ms, struct sb_err *err);
 
 /* What an operator hands to a node: one text, each part announced by a line "# sparkbus <part>" and
  * followed by its PEM block. Lines in between are comments; parts of later versions are skipped. */

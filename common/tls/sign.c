@@ -1,8 +1,8 @@
 /* sign.c - authorities and what they sign.
  *
- * The other side checks certificates with nng's mbed TLS, which insists on: basicConstraints CA and
- * keyCertSign in the authority, cRLSign before it believes a revocation list, digitalSignature for
- * the ECDHE-ECDSA suites, the extended usage of the side that presents the certificate, and the
+ * Callers may use any TLS library; nng's mbed TLS, the strictest, insists on: basicConstraints CA
+ * and keyCertSign in the authority, cRLSign before it believes a revocation list, digitalSignature
+ * for the ECDHE-ECDSA suites, the extended usage of the side that presents the certificate, and the
  * name in a DNS SAN (the CN is ignored once there is a SAN). */
 #include <openssl/err.h>
 #include <stdio.h>

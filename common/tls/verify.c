@@ -78,7 +78,7 @@ static bool prepare(X509_STORE *store, X509_STORE_CTX *ctx, X509 *ca, X509_CRL *
 }
 
 static int verify_once(X509 *ca, X509_CRL *crl, X509 *cert, int64_t now_unix_s, int purpose,
-		struct sb_err *err)
+		int *ret_x509, struct sb_err *err)
 {
 	SB_CLEANUP(X509_STORE_CTX_freep) X509_STORE_CTX *ctx = NULL;
 	SB_CLEANUP(X509_STORE_freep) X509_STORE *store = NULL;
@@ -88,17 +88,22 @@ static int verify_once(X509 *ca, X509_CRL *crl, X509 *cert, int64_t now_unix_s, 
 	ctx = X509_STORE_CTX_new();
 	if (!prepare(store, ctx, ca, crl, cert, now_unix_s, purpose))
 		return tls_fail(err, SB_E_INTERNAL, "prepare to check a certificate");
-	return X509_verify_cert(ctx) == 1 ? 0 : explain(ctx, cert, err);
+	if (X509_verify_cert(ctx) == 1)
+		return 0;
+	*ret_x509 = X509_STORE_CTX_get_error(ctx);
+	return explain(ctx, cert, err);
 }
 
 /* OpenSSL looks at the list before it looks at dates. With a wrong clock the list is "not valid
  * yet" as well, and that would hide the plainer reason, so the list has a turn of its own. */
 int tls_verify_cert(X509 *ca, X509_CRL *crl, X509 *cert, int64_t now_unix_s, int purpose,
-		struct sb_err *err)
+		int *ret_x509, struct sb_err *err)
 {
-	int rc = verify_once(ca, NULL, cert, now_unix_s, purpose, err);
+	int rc = verify_once(ca, NULL, cert, now_unix_s, purpose, ret_x509, err);
 
-	return rc < 0 || !crl ? rc : verify_once(ca, crl, cert, now_unix_s, purpose, err);
+	if (rc < 0 || !crl)
+		return rc;
+	return verify_once(ca, crl, cert, now_unix_s, purpose, ret_x509, err);
 }
 
 int sb_tls_verify(const char *ca_cert_pem, const char *crl_pem, const char *cert_pem,
@@ -108,7 +113,7 @@ int sb_tls_verify(const char *ca_cert_pem, const char *crl_pem, const char *cert
 	SB_CLEANUP(X509_CRL_freep) X509_CRL *crl = NULL;
 	SB_CLEANUP(X509_freep) X509 *cert = NULL;
 	SB_CLEANUP(X509_freep) X509 *ca = NULL;
-	int rc = tls_read_cert(cert_pem, &cert, err);
+	int x509, rc = tls_read_cert(cert_pem, &cert, err);
 
 	if (rc == 0 && key_pem)
 		rc = tls_read_key(key_pem, &key, err);
@@ -121,5 +126,5 @@ int sb_tls_verify(const char *ca_cert_pem, const char *crl_pem, const char *cert
 		return sb_err_wrap(err, rc, "authority");
 	if (key && X509_check_private_key(cert, key) != 1)
 		return tls_fail(err, SB_E_DENIED, "the key does not belong to the certificate");
-	return tls_verify_cert(ca, crl, cert, now_unix_s, 0, err);
+	return tls_verify_cert(ca, crl, cert, now_unix_s, 0, &x509, err);
 }

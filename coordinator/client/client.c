@@ -1,8 +1,7 @@
 /* client.c - ask nodes, all at once, and never wait longer than was said.
  *
  * A client has an event loop of its own, which runs in the caller's thread while it waits. The
- * connections do the rest (sb_dial.h). A refused handshake is diagnosed by a worker thread,
- * because that blocks; there is no thread of ours otherwise. */
+ * connections do the rest (sb_dial.h). */
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -10,10 +9,6 @@
 
 #include "sb_client.h"
 #include "sb_dial.h"
-#include "sb_wire_nng.h"
-
-#define DIAGNOSE_MIN_MS 1000
-#define DIAGNOSERS      32
 
 struct conn {
 	struct conn *next;
@@ -23,42 +18,26 @@ struct conn {
 };
 
 struct sb_client {
-	char *cert_pem, *key_pem, *ca_pem, *crl_pem;
-	struct sb_tls_creds creds;
+	struct sb_tls_context *context;
 	char *operator_name;
 	sd_event *loop;
 	struct sb_mailbox *box;
 	struct sb_links *links;
-	struct sb_workers *workers;
 	struct conn *conns;
 	int interrupt_fd; /* eventfd: sb_client_interrupt() */
 	sd_event_source *interrupt_source;
 	bool interrupted;
-	size_t left;                 /* jobs of this fan that have no answer */
-	struct diagnosis *diagnoses; /* that run, or wait to be delivered */
+	size_t left; /* jobs of this fan that have no answer */
 };
 
 /* From a request that is to be sent until its answer, or the reason why there is none. */
 struct job {
 	struct sb_client *client;
 	struct conn *conn;
-	struct sb_dial_call *call;   /* while it waits for its answer */
-	struct diagnosis *diagnosis; /* while it waits for that */
+	struct sb_dial_call *call; /* while it waits for its answer */
 	bool done;
-	uint64_t until_ms; /* CLOCK_BOOTTIME */
 	uint64_t start_us;
 	struct sb_answer *answer;
-};
-
-/* Its own copies, because the fan may be over before it is. */
-struct diagnosis {
-	struct diagnosis *next, *prev;
-	struct job *job; /* NULL once nobody wants to know */
-	struct sb_client *client;
-	char *name, *address;
-	uint16_t port;
-	unsigned timeout_ms;
-	struct sb_err err;
 };
 
 static uint64_t now_us(void)
@@ -76,74 +55,6 @@ static void job_done(struct job *job)
 	job->client->left--;
 }
 
-/* --- why a handshake was refused --- */
-
-static void diagnosis_free(struct diagnosis *d)
-{
-	if (d->prev)
-		d->prev->next = d->next;
-	else
-		d->client->diagnoses = d->next;
-	if (d->next)
-		d->next->prev = d->prev;
-	free(d->name);
-	free(d->address);
-	free(d);
-}
-
-/* On a worker's thread. The client outlives it: sb_workers_free() waits. */
-static void diagnose(void *arg)
-{
-	struct diagnosis *d = arg;
-	int rc;
-
-	rc = sb_tls_diagnose(
-			d->address, d->port, &d->client->creds, d->name, d->timeout_ms, &d->err);
-	sb_err_wrap(&d->err, rc, "node %s", d->name);
-}
-
-static void diagnosed(void *arg)
-{
-	struct diagnosis *d = arg;
-	struct job *job = d->job;
-
-	if (job) {
-		job->answer->err = d->err;
-		job->diagnosis = NULL;
-		job_done(job);
-	}
-	diagnosis_free(d);
-}
-
-/* Return: whether a diagnosis is on its way; without one the caller says what it knows. */
-static bool diagnosis_start(struct job *job)
-{
-	struct diagnosis *d = calloc(1, sizeof(*d));
-	uint64_t now_ms = sb_now_boot_ms();
-
-	if (!d)
-		return false;
-	*d = (struct diagnosis){ .job = job,
-		.client = job->client,
-		.port = job->conn->port,
-		.timeout_ms = DIAGNOSE_MIN_MS,
-		.next = job->client->diagnoses };
-	if (d->next)
-		d->next->prev = d;
-	job->client->diagnoses = d;
-	if (job->until_ms > now_ms + DIAGNOSE_MIN_MS)
-		d->timeout_ms = (unsigned)(job->until_ms - now_ms);
-	d->name = strdup(job->conn->name);
-	d->address = strdup(job->conn->address);
-	if (!d->name || !d->address ||
-			sb_workers_run(job->client->workers, diagnose, diagnosed, d, NULL) < 0) {
-		diagnosis_free(d);
-		return false;
-	}
-	job->diagnosis = d;
-	return true;
-}
-
 /* --- asking --- */
 
 static void on_answer(void *ctx, sb_response *reply, const struct sb_err *err)
@@ -151,11 +62,8 @@ static void on_answer(void *ctx, sb_response *reply, const struct sb_err *err)
 	struct job *job = ctx;
 
 	job->call = NULL;
-	if (err) {
+	if (err)
 		job->answer->err = *err;
-		if (sb_dial_refused(job->conn->dial) && diagnosis_start(job))
-			return;
-	}
 	job->answer->reply = reply;
 	job_done(job);
 }
@@ -190,7 +98,7 @@ static int conn_get(struct sb_client *client, const struct sb_target *target, st
 	conn->address = strdup(target->address);
 	rc = conn->name && conn->address ? 0 : sb_err_nomem(err);
 	if (!rc)
-		rc = sb_dial_new(client->loop, client->box, client->links, &client->creds, &to,
+		rc = sb_dial_new(client->loop, client->box, client->links, client->context, &to,
 				&conn->dial, err);
 	if (rc < 0) {
 		conn_free(conn);
@@ -227,8 +135,6 @@ static void job_interrupt(struct job *job)
 	sb_err_set(&job->answer->err, SB_E_CANCELLED, "node %s: interrupted%s", name,
 			sent ? "; whether it was done is unknown" : " before it was asked");
 	sb_dial_cancel(sb_steal(job->call));
-	if (job->diagnosis)
-		job->diagnosis->job = NULL;
 	job_done(job);
 }
 
@@ -262,10 +168,9 @@ size_t sb_client_fan(struct sb_client *client, const struct sb_target *targets,
 		;
 	client->left = n;
 	for (size_t i = 0; i < n; i++) {
-		jobs[i] = (struct job){ .client = client,
-			.answer = &rets[i],
-			.until_ms = sb_now_boot_ms() + deadline_ms,
-			.start_us = now_us() };
+		jobs[i] = (struct job){
+			.client = client, .answer = &rets[i], .start_us = now_us()
+		};
 		job_start(&jobs[i], &targets[i], requests[i], deadline_ms);
 	}
 	wait_all(client, jobs, n);
@@ -318,38 +223,6 @@ static int on_interrupt(sd_event_source *source, int fd, uint32_t revents, void 
 
 /* --- life --- */
 
-static int copy_creds(
-		struct sb_client *client, const struct sb_tls_creds *creds, struct sb_err *err)
-{
-	const struct {
-		const char *from;
-		char **to;
-	} texts[] = {
-		{ creds->cert_pem, &client->cert_pem },
-		{ creds->key_pem, &client->key_pem },
-		{ creds->peer_ca_pem, &client->ca_pem },
-		{ creds->peer_crl_pem, &client->crl_pem },
-	};
-	nng_tls_config *config;
-	int rc;
-
-	/* Said once here, and not by every node. */
-	rc = sb_wire_tls_config(creds, "", &config, err);
-	if (rc < 0)
-		return sb_err_wrap(err, rc, "operator's credentials");
-	nng_tls_config_free(config);
-	for (size_t i = 0; i < sb_countof(texts); i++) {
-		if (!texts[i].from)
-			continue;
-		*texts[i].to = strdup(texts[i].from);
-		if (!*texts[i].to)
-			return sb_err_nomem(err);
-	}
-	client->creds = (struct sb_tls_creds){ client->cert_pem, client->key_pem, client->ca_pem,
-		client->crl_pem };
-	return 0;
-}
-
 static int make_loop(struct sb_client *client, struct sb_err *err)
 {
 	int rc;
@@ -369,8 +242,6 @@ static int make_loop(struct sb_client *client, struct sb_err *err)
 	rc = sb_mailbox_new(client->loop, &client->box, err);
 	if (!rc)
 		rc = sb_links_new(client->box, &client->links, err);
-	if (!rc)
-		rc = sb_workers_new(client->box, DIAGNOSERS, &client->workers, err);
 	return rc;
 }
 
@@ -386,9 +257,11 @@ int sb_client_new(const struct sb_tls_creds *creds, const char *operator_name,
 	client->operator_name = strdup(operator_name);
 	if (!client->operator_name)
 		return sb_err_nomem(err);
-	rc = copy_creds(client, creds, err);
-	if (!rc)
-		rc = make_loop(client, err);
+	/* Said once here, and not by every node. */
+	rc = sb_tls_context_new(creds, SB_TLS_DIALS, &client->context, err);
+	if (rc < 0)
+		return sb_err_wrap(err, rc, "operator's credentials");
+	rc = make_loop(client, err);
 	if (rc < 0)
 		return rc;
 	*ret = sb_steal(client);
@@ -401,9 +274,6 @@ void sb_client_free(struct sb_client *client)
 
 	if (!client)
 		return;
-	sb_workers_free(client->workers);
-	while (client->diagnoses)
-		diagnosis_free(client->diagnoses);
 	while ((conn = client->conns)) {
 		client->conns = conn->next;
 		conn_free(conn);
@@ -413,12 +283,7 @@ void sb_client_free(struct sb_client *client)
 	sd_event_source_disable_unref(client->interrupt_source);
 	sd_event_unref(client->loop);
 	sb_closep(&client->interrupt_fd);
-	free(client->cert_pem);
-	if (client->key_pem)
-		explicit_bzero(client->key_pem, strlen(client->key_pem));
-	free(client->key_pem);
-	free(client->ca_pem);
-	free(client->crl_pem);
+	sb_tls_context_unref(client->context);
 	free(client->operator_name);
 	free(client);
 }

@@ -1,6 +1,5 @@
 /* sb_client.h - calls from the workstation to agents' control doors, one or many at once.
- * One connection per node, made when first needed and kept for the life of the client.
- * After a refusal one diagnostic handshake says what was refused. */
+ * One connection per node, made when first needed and kept for the life of the client. */
 #ifndef SB_CLIENT_H
 #define SB_CLIENT_H
 
@@ -15,7 +14,7 @@ struct sb_target {
 	uint16_t port;       /* control port */
 };
 
-/** @creds (copied): the operator's certificate and key, the node CA and its CRL.
+/** @creds: the operator's certificate and key, the node CA and its CRL.
  * @operator_name: claimed in every request. */
 int sb_client_new(const struct sb_tls_creds *creds, const char *operator_name,
 		struct sb_client **ret, struct sb_err *err);

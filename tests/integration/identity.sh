@@ -138,7 +138,7 @@ refused "$home" 'our own certificate \(early\).*not valid before' "operator from
 
 other_home node "$node/node"
 cp "$node/node.crt" "$home/pki/operator.crt"
-refused "$home" 'our certificate is signed by an authority that it does not trust' \
+refused "$home" 'our own certificate \(spark2\): signed by another authority' \
 	"a node at the control door"
 
 other_home door
@@ -227,7 +227,7 @@ like "$err" 'spark2.*revoked' "by its name"
 is "$(containers)" 0 "and starts nothing"
 # An operator who has not heard of it reaches both nodes; the leader will not.
 run_expect 1 "a launch by an operator with the old list" as "$home" sparkbus run "$recipe" --no-follow
-like "$err" 'rank 1 \(spark2\) could not be started.*TLS handshake' "is refused by the leader"
+like "$err" 'rank 1 \(spark2\) could not be started.*that we refuse: revoked' "is refused by the leader"
 is "$(containers)" 0 "and leaves nothing"
 node_agent spark1 restart
 is "$(greeting "$one" $peer "${node_args[@]}")" 0 "also after spark1's agent started anew"

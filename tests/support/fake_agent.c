@@ -6,7 +6,7 @@
 #include <nng/protocol/reqrep0/rep.h>
 
 #include "fake_agent.h"
-#include "sb_wire_nng.h"
+#include "nng_tls.h"
 
 struct door {
 	nng_socket socket;
@@ -278,13 +278,12 @@ static void *serve(void *arg)
 uint16_t fake_agent_start(struct fake_agent *agent, const struct sb_tls_creds *creds)
 {
 	struct door *door = calloc(1, sizeof(*door));
-	nng_tls_config *tls = NULL;
+	nng_tls_config *tls = nng_tls_settings(creds, NULL);
 	nng_listener listener;
 	nng_sockaddr address;
-	struct sb_err err;
 
-	if (!door || sb_wire_tls_config(creds, NULL, &tls, &err) < 0)
-		fail("no TLS");
+	if (!door)
+		fail("no memory");
 	agent->door = door;
 	if (nng_rep0_open(&door->socket) ||
 			nng_listener_create(&listener, door->socket, "tls+tcp://127.0.0.1:0") ||
