@@ -18,9 +18,6 @@
 #include "sb_rpc.h"
 #include "sb_store.h"
 
-/* A reload waits this long, so that the answer to the request that caused it leaves first. */
-#define RELOAD_DELAY_MS 300
-
 struct app {
 	struct sb_agent agent; /* first: verbs get this */
 	struct sb_mailbox *box;
@@ -29,7 +26,6 @@ struct app {
 	struct sb_peers *peers;
 	struct sb_rpc *rpc;
 	struct sb_bus *bus;
-	sd_event_source *reload;
 };
 
 static const char usage[] =
@@ -84,26 +80,16 @@ static int listen_with_identity(struct app *app, struct sb_err *err)
 	return sb_peers_creds(app->peers, &creds, err);
 }
 
-static int on_reload(sd_event_source *source, uint64_t usec, void *ctx)
+static int reload(struct sb_agent *agent, struct sb_err *err)
 {
-	struct app *app = ctx;
-	struct sb_err err = SB_ERR_INIT;
+	int rc = listen_with_identity((struct app *)agent, err);
 
-	if (listen_with_identity(app, &err) < 0) {
-		sb_log(SB_LOG_ERR, "identity.reload", "error=\"%s\"", err.text);
-		sb_events_add(app->agent.events, "identity.failed", NULL, -1, NULL, "%s", err.text);
-	} else {
-		sb_log(SB_LOG_INFO, "identity.reload", "node=%s serial=%s",
-				app->agent.identity.name, app->agent.cert_serial);
-	}
-	return 0;
-}
-
-static void reload(struct sb_agent *agent)
-{
-	struct app *app = (struct app *)agent;
-
-	sb_timer_once(agent->loop, &app->reload, RELOAD_DELAY_MS, on_reload, app, NULL);
+	if (rc < 0)
+		sb_events_add(agent->events, "identity.failed", NULL, -1, NULL, "%s", err->text);
+	else
+		sb_log(SB_LOG_INFO, "identity.reload", "node=%s serial=%s", agent->identity.name,
+				agent->cert_serial);
+	return rc;
 }
 
 /* --- signals --- */
@@ -124,11 +110,9 @@ static int on_hup(sd_event_source *source, const struct signalfd_siginfo *info, 
 	struct app *app = ctx;
 
 	if (sb_identity_load(app->agent.config.identity_dir, &fresh, &err) < 0 ||
-			sb_agent_use_identity(&app->agent, &fresh, &err) < 0) {
+			sb_agent_use_identity(&app->agent, &fresh, &err) < 0 ||
+			reload(&app->agent, &err) < 0)
 		sb_log(SB_LOG_ERR, "identity.reload", "error=\"%s\" kept=old", err.text);
-		return 0;
-	}
-	reload(&app->agent);
 	return 0;
 }
 
@@ -273,7 +257,6 @@ static void unwire(struct app *app)
 {
 	struct sb_agent *a = &app->agent;
 
-	sd_event_source_disable_unref(app->reload);
 	sb_parking_free(a->parking);
 	a->parking = NULL;
 	sb_jobs_free(a->jobs);

@@ -66,9 +66,11 @@ HANDLER(on_put_crl)
 		rc = sb_identity_load(me->config.identity_dir, &fresh, err);
 	if (rc == 0)
 		rc = sb_agent_use_identity(me, &fresh, err);
+	if (rc == 0)
+		rc = me->reload(me, err);
 	if (rc < 0)
 		return rc;
-	/* Read back from the files that were written. */
+	/* Read back from the files that were written, and in force. */
 	reply.outcome = SPARKBUS__OUTCOME__OUTCOME_DONE;
 	reply.operator_crl_number = me->operator_crl_number;
 	reply.node_crl_number = me->node_crl_number;
@@ -77,7 +79,5 @@ HANDLER(on_put_crl)
 			(unsigned long long)me->operator_crl_number,
 			(unsigned long long)me->node_crl_number);
 	sb_call_reply(call, &reply.base);
-	/* The old listeners' connections close, this call's too: not before its answer is out. */
-	me->reload(me);
 	return 0;
 }

@@ -29,8 +29,8 @@ struct sb_agent {
 	struct sb_parking *parking;  /* long polls that wait for something to happen */
 	struct sb_pulls *pulls;      /* image pulls under way */
 	struct sb_engine_seen *seen; /* what is known of the engine, for get_node */
-	/* Soon put the identity's present certificates and lists to use: listeners, peer calls. */
-	void (*reload)(struct sb_agent *agent);
+	/* Put the identity's present certificates and lists to use: listeners, peer calls. */
+	int (*reload)(struct sb_agent *agent, struct sb_err *err);
 };
 
 /** Take over @fresh, leaving it empty, and free the identity before it, but for the node's name:
