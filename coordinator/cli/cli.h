@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 #include "options.h"
+#include "recipes.h"
 #include "sb_client.h"
 #include "sb_inventory.h"
-#include "sb_origin.h"
 #include "sb_render.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNKNOWN = 3, EXIT_INTERRUPT = 130 };
@@ -265,17 +265,7 @@ int stop_job(struct cli *cli, const char *job, const char *const *names, size_t 
 int outcome_exit(Sparkbus__Outcome outcome);
 Sparkbus__Outcome outcome_worse(Sparkbus__Outcome a, Sparkbus__Outcome b);
 
-/* --- recipes and registries (recipes.c, registry_auth.c) --- */
-
-/* A recipe that was found. Zero is empty. */
-struct recipe_source {
-	char *path, *name; /* the name is qualified: "@registry/stem", else its stem */
-	struct sb_origin origin;
-};
-void recipe_source_done(struct recipe_source *source);
-/** Find a recipe: a path, a stem here (*.yaml), "@registry/stem" or a stem among the bundled ones.
- * Several candidates are an error that names them. *@ret: recipe_source_done(). */
-int recipe_find(struct cli *cli, const char *target, struct recipe_source *ret, struct sb_err *err);
+/* --- image registries (registry_auth.c) --- */
 
 /** X-Registry-Auth (base64url JSON) for @image from the text of a Docker config.json; *ret is ""
  * when it has none. -SB_E_UNSUPPORTED when a credential helper keeps it. */

@@ -280,7 +280,7 @@ static int plan_and_start(struct launch *l, const struct run_opts *opts, const c
 	int status, rc;
 
 	if (hosts_resolve(l->cli, &opts->hosts, HOSTS_MUST, &l->nodes, &err) < 0 ||
-			recipe_find(l->cli, target, &l->recipe, &err) < 0 ||
+			recipe_find(target, &l->recipe, &err) < 0 ||
 			cli_client(l->cli, &client, &err) < 0)
 		return cli_fail(l->cli, &err);
 	sb_progress_step(&l->progress, "Compiling the plan");

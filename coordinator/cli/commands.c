@@ -42,6 +42,11 @@ static const char revoke_details[] =
 		"not "
 		"reached still trust the revoked one: repeat with `sparkbus node push-crl`.";
 
+static const char list_details[] =
+		"Shown are the recipes of this folder and the bundled ones. QUERY is looked for in "
+		"name, file, model and description, in any case. The runtime is the one that `run` "
+		"would use. A file that is no good recipe is counted; -v says what is wrong.";
+
 #define OPTS(table, type) .options = (table), .opts_size = sizeof(struct type)
 
 const struct command commands[] = {
@@ -55,6 +60,16 @@ const struct command commands[] = {
 			.min_args = 1, .max_args = 1, .run = cmd_logs },
 	{ "status", "", "show jobs and nodes", status_details, OPTS(status_options, status_opts),
 			.run = cmd_status },
+	{ "list", "[QUERY]", "list the recipes", list_details, OPTS(list_options, list_opts),
+			.max_args = 1, .run = cmd_list },
+	{ "search", "QUERY", "look for a recipe", list_details, OPTS(list_options, list_opts),
+			.min_args = 1, .max_args = 1, .run = cmd_list },
+	{ "recipe", NULL, "look at recipes" },
+	{ "recipe list", "[QUERY]", "list the recipes", list_details, OPTS(list_options, list_opts),
+			.max_args = 1, .run = cmd_list },
+	{ "recipe search", "QUERY", "look for a recipe", list_details,
+			OPTS(list_options, list_opts), .min_args = 1, .max_args = 1,
+			.run = cmd_list },
 	{ "job", NULL, "look at a single job" },
 	{ "job show", "TARGET", "show everything about a job", OPTS(job_show_options, job_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_job_show },

@@ -88,6 +88,13 @@ struct job_opts {
 extern const struct opt job_show_options[];
 int cmd_job_show(struct cli *cli, const struct call *call);
 
+struct list_opts {
+	const char *registry, *runtime;
+	bool json;
+};
+extern const struct opt list_options[];
+int cmd_list(struct cli *cli, const struct call *call);
+
 struct help_opts {
 	bool markdown, man;
 };

@@ -1,38 +1,11 @@
-/* Where recipes come from: a path, the current directory, or the bundled tree, whose first-level
- * folders are the registries. */
-#include <dirent.h>
+/* From what the operator wrote to a recipe's file. */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli.h"
+#include "options.h"
+#include "recipes.h"
 #include "sb_fs.h"
-
-#define DEPTH_MAX      8
-#define CANDIDATES_MAX 64
-#define TREE_FILES_MAX 20000
-
-struct candidates {
-	char *paths[CANDIDATES_MAX];
-	char *names[CANDIDATES_MAX]; /* "@registry/stem" */
-	size_t n;
-	size_t seen; /* files looked at */
-};
-
-static void candidates_done(struct candidates *c)
-{
-	for (size_t i = 0; i < c->n; i++) {
-		free(c->paths[i]);
-		free(c->names[i]);
-	}
-}
-
-static bool is_folder(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st) && S_ISDIR(st.st_mode);
-}
 
 static bool is_path(const char *target)
 {
@@ -40,83 +13,6 @@ static bool is_path(const char *target)
 
 	return strchr("./~", target[0]) || (len > 5 && !strcmp(target + len - 5, ".yaml")) ||
 			(len > 4 && !strcmp(target + len - 4, ".yml"));
-}
-
-/* The environment names it for tests and packagers; a build that is not installed has none in
- * its prefix and uses the tree it was made from. */
-static const char *bundled_root(void)
-{
-	const char *named = getenv("SPARKBUS_RECIPES");
-
-	if (!sb_empty(named))
-		return named;
-	return is_folder(SB_RECIPES_INSTALLED) ? SB_RECIPES_INSTALLED : SB_RECIPES_SOURCE;
-}
-
-static bool stem_is(const char *file, const char *stem)
-{
-	size_t len = strlen(stem);
-
-	return !strncmp(file, stem, len) &&
-			(!strcmp(file + len, ".yaml") || !strcmp(file + len, ".yml"));
-}
-
-static void add_candidate(struct candidates *c, char *path, const char *registry, const char *stem)
-{
-	char *name = NULL;
-
-	if (c->n == CANDIDATES_MAX || asprintf(&name, "@%s/%s", registry, stem) < 0) {
-		free(path);
-		return;
-	}
-	c->paths[c->n] = path;
-	c->names[c->n++] = name;
-}
-
-static void search_tree(const char *dir, const char *registry, const char *stem, unsigned depth,
-		struct candidates *c)
-{
-	DIR *handle = opendir(dir);
-	struct dirent *entry;
-
-	while (handle && (entry = readdir(handle)) && c->seen++ < TREE_FILES_MAX) {
-		char *path;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		path = sb_fs_join(dir, entry->d_name);
-		if (path && stem_is(entry->d_name, stem)) {
-			add_candidate(c, path, registry, stem);
-			continue;
-		}
-		if (path && depth < DEPTH_MAX && is_folder(path))
-			search_tree(path, registry, stem, depth + 1, c);
-		free(path);
-	}
-	if (handle)
-		closedir(handle);
-}
-
-static void search_registry(
-		const char *root, const char *registry, const char *stem, struct candidates *c)
-{
-	SB_CLEANUP(sb_freep) char *dir = sb_fs_join(root, registry);
-
-	if (dir && is_folder(dir))
-		search_tree(dir, registry, stem, 0, c);
-}
-
-static void search_all(const char *root, const char *stem, struct candidates *c)
-{
-	struct dirent **entries = NULL;
-	int n = scandir(root, &entries, NULL, alphasort);
-
-	for (int i = 0; i < n; i++) {
-		if (entries[i]->d_name[0] != '.')
-			search_registry(root, entries[i]->d_name, stem, c);
-		free(entries[i]);
-	}
-	free(entries);
 }
 
 static int expand_home(const char *target, char **ret, struct sb_err *err)
@@ -131,36 +27,11 @@ static int expand_home(const char *target, char **ret, struct sb_err *err)
 	return 0;
 }
 
-void recipe_source_done(struct recipe_source *source)
-{
-	free(source->path);
-	free(source->name);
-	sb_origin_done(&source->origin);
-	*source = (struct recipe_source){ 0 };
-}
-
-/* A bundled recipe's name says the folder that it lies in. */
-static int take(const char *path, const char *name, struct recipe_source *ret, struct sb_err *err)
-{
-	struct recipe_source s = { .path = strdup(path), .name = strdup(name) };
-
-	if (name[0] == '@') {
-		s.origin.kind = SB_ORIGIN_BUNDLED;
-		s.origin.registry = strndup(name + 1, strcspn(name + 1, "/"));
-	}
-	if (!s.path || !s.name || (name[0] == '@' && !s.origin.registry)) {
-		recipe_source_done(&s);
-		return sb_err_nomem(err);
-	}
-	*ret = s;
-	return 0;
-}
-
 /* What people call the recipe in @path: its stem, with its registry when it is a bundled one. */
 static int name_of(const char *path, char **ret, struct sb_err *err)
 {
 	SB_CLEANUP(sb_freep)
-	char *real = realpath(path, NULL), *root = realpath(bundled_root(), NULL);
+	char *real = realpath(path, NULL), *root = realpath(recipe_bundled_root(), NULL);
 	const char *slash = strrchr(path, '/'), *stem = slash ? slash + 1 : path;
 	const char *dot = strrchr(stem, '.');
 	size_t len = root ? strlen(root) : 0;
@@ -182,71 +53,114 @@ static int find_path(const char *target, struct recipe_source *ret, struct sb_er
 {
 	SB_CLEANUP(sb_freep) char *path = NULL, *name = NULL;
 	int rc = expand_home(target, &path, err);
+	struct stat st;
 
 	if (rc < 0)
 		return rc;
 	if (access(path, R_OK) < 0)
 		return sb_err_errno(err, errno, "recipe %s", path);
-	if (is_folder(path))
+	if (!stat(path, &st) && S_ISDIR(st.st_mode))
 		return sb_err_set(err, SB_E_INVALID, "recipe %s: is a folder, not a file", path);
 	rc = name_of(path, &name, err);
-	return rc < 0 ? rc : take(path, name, ret, err);
+	return rc < 0 ? rc : recipe_source_set(path, name, ret, err);
 }
 
-static bool find_here(const char *stem, struct recipe_source *ret, int *ret_rc, struct sb_err *err)
+/* Whether @target is the name of @source: all of it, or its stem. */
+static bool is_called(const struct recipe_source *source, const char *target)
 {
-	SB_CLEANUP(sb_freep) char *path = NULL;
+	const char *slash = strchr(source->name, '/');
 
-	if (asprintf(&path, "%s.yaml", stem) < 0 || access(path, R_OK) < 0)
-		return false;
-	*ret_rc = take(path, stem, ret, err);
-	return true;
+	return !strcmp(source->name, target) ||
+			(target[0] != '@' && slash && !strcmp(slash + 1, target));
 }
 
-static int several(const char *target, const struct candidates *c, struct sb_err *err)
+/* A file of this folder goes before the registries, and one at the top of a registry before those
+ * further down. */
+static unsigned rank_of(const struct recipe_source *source)
+{
+	if (source->origin.kind == SB_ORIGIN_PATH)
+		return 0;
+	return source->depth ? 2 : 1;
+}
+
+static int several(const char *target, const struct recipe_list *list, unsigned rank,
+		struct sb_err *err)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf names = SB_STRBUF_INIT;
+	const struct recipe_source *before = NULL;
 
-	/* Two files of one stem in one registry cannot be told apart by name, only by path. */
-	for (size_t i = 0; i < c->n; i++) {
-		bool same = (i > 0 && !strcmp(c->names[i], c->names[i - 1])) ||
-				(i + 1 < c->n && !strcmp(c->names[i], c->names[i + 1]));
+	/* Two files of one name cannot be told apart by it, only by path. */
+	for (size_t i = 0; i < list->n; i++) {
+		const struct recipe_source *s = &list->items[i];
+		const struct recipe_source *next = i + 1 < list->n ? s + 1 : NULL;
+		bool same = (before && !strcmp(before->name, s->name)) ||
+				(next && !strcmp(next->name, s->name));
 
-		sb_strbuf_addf(&names, "%s%s", i ? ", " : "", same ? c->paths[i] : c->names[i]);
+		if (!is_called(s, target) || rank_of(s) != rank)
+			continue;
+		sb_strbuf_addf(&names, "%s%s", before ? ", " : "", same ? s->path : s->name);
+		before = s;
 	}
 	return sb_err_set(err, SB_E_INVALID, "Recipe '%s' found in several places: %s", target,
 			sb_strbuf_str(&names));
 }
 
-int recipe_find(struct cli *cli, const char *target, struct recipe_source *ret, struct sb_err *err)
+/* A near miss is looked for among stems, or among whole names when a registry was given. */
+static int not_found(const char *target, const struct recipe_list *list, struct sb_err *err)
 {
-	SB_CLEANUP(candidates_done) struct candidates c = { .n = 0 };
-	const char *root = bundled_root(), *slash = strchr(target, '/');
-	int rc = 0;
+	SB_CLEANUP(sb_freep) const char **names = calloc(list->n + 1, sizeof(*names));
+	const char *near = NULL;
+
+	for (size_t i = 0; names && i < list->n; i++) {
+		const char *slash = strchr(list->items[i].name, '/');
+
+		names[i] = target[0] != '@' && slash ? slash + 1 : list->items[i].name;
+	}
+	if (names)
+		near = did_you_mean(target, names, list->n);
+	sb_err_set(err, SB_E_NOT_FOUND, "Recipe '%s' not found.", target);
+	if (near)
+		return sb_err_hint(err, -SB_E_NOT_FOUND,
+				"Did you mean '%s'? `sparkbus list` shows all.", near);
+	return sb_err_hint(err, -SB_E_NOT_FOUND,
+			"give a path, a *.yaml of this folder, or a name that `sparkbus list` "
+			"shows");
+}
+
+static int find_name(const char *target, struct recipe_source *ret, struct sb_err *err)
+{
+	SB_CLEANUP(recipe_list_done) struct recipe_list list = { 0 };
+	const struct recipe_source *best = NULL;
+	size_t n_best = 0;
+	int rc = recipe_list_fill(&list, err);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < list.n; i++) {
+		const struct recipe_source *s = &list.items[i];
+
+		if (!is_called(s, target) || (best && rank_of(s) > rank_of(best)))
+			continue;
+		n_best = best && rank_of(s) == rank_of(best) ? n_best + 1 : 1;
+		best = n_best == 1 ? s : best;
+	}
+	if (!best)
+		return not_found(target, &list, err);
+	/* "x.yaml" goes before "x.yml" of the same folder. */
+	if (n_best > 1 && rank_of(best) > 0)
+		return several(target, &list, rank_of(best), err);
+	return recipe_source_set(best->path, best->name, ret, err);
+}
+
+int recipe_find(const char *target, struct recipe_source *ret, struct sb_err *err)
+{
+	const char *slash = strchr(target, '/');
 
 	if (!*target)
 		return sb_err_set(err, SB_E_INVALID, "the recipe's name is empty");
-	if (target[0] == '@') {
-		SB_CLEANUP(sb_freep) char *registry = NULL;
-
-		if (!slash || !slash[1] || slash == target + 1 || strstr(target, ".."))
-			return sb_err_set(err, SB_E_INVALID, "'%s' is not @registry/name", target);
-		registry = strndup(target + 1, (size_t)(slash - target) - 1);
-		if (!registry)
-			return sb_err_nomem(err);
-		search_registry(root, registry, slash + 1, &c);
-	} else if (is_path(target) || slash) {
+	if (target[0] == '@' && (!slash || !slash[1] || slash == target + 1))
+		return sb_err_set(err, SB_E_INVALID, "'%s' is not @registry/name", target);
+	if (target[0] != '@' && (is_path(target) || slash))
 		return find_path(target, ret, err);
-	} else {
-		if (find_here(target, ret, &rc, err))
-			return rc;
-		search_all(root, target, &c);
-	}
-	if (c.n > 1)
-		return several(target, &c, err);
-	if (c.n == 1)
-		return take(c.paths[0], c.names[0], ret, err);
-	sb_err_set(err, SB_E_NOT_FOUND, "Recipe '%s' not found.", target);
-	return sb_err_hint(err, -SB_E_NOT_FOUND,
-			"give a path, a *.yaml of this folder, or a recipe below %s", root);
+	return find_name(target, ret, err);
 }

@@ -3,11 +3,9 @@
 
 #include "commands.h"
 #include "launch.h"
-#include "sb_fs.h"
 #include "sb_plan.h"
 
-#define RECIPE_MAX_BYTES ((size_t)4 << 20)
-#define OVERRIDES_MAX    256
+#define OVERRIDES_MAX 256
 
 struct overrides {
 	struct sb_override items[OVERRIDES_MAX];
@@ -72,14 +70,10 @@ static const char *from_environment(const char *name)
 static int resolve_workload(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
 		struct sb_workload **ret, struct sb_err *err)
 {
-	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
 	SB_CLEANUP(sb_recipe_freep) struct sb_recipe *recipe = NULL;
 	SB_CLEANUP(overrides_done) struct overrides given = { .n = 0 }, cluster = { .n = 0 };
-	int rc = sb_fs_read(l->recipe.path, RECIPE_MAX_BYTES, &text, err);
+	int rc = recipe_load(l->recipe.path, from_environment, diags, NULL, &recipe, err);
 
-	if (!rc)
-		rc = sb_recipe_parse(l->recipe.path, sb_strbuf_str(&text), text.len,
-				from_environment, diags, &recipe, err);
 	if (!rc)
 		rc = collect_overrides(opts, &given, err);
 	for (size_t i = 0; !rc && i < l->nodes.cluster.n_executor; i++)

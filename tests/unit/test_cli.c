@@ -654,6 +654,130 @@ START_TEST(bundled_recipes_are_found_by_name)
 }
 END_TEST
 
+/* Two registries and a folder of one's own, with good recipes, bad ones and other YAML. */
+static void make_recipes(void)
+{
+	static const char *const files[][2] = {
+		{ "recipes/official/README.md", "# words" },
+		{ "recipes/official/qwen/qwen3.yaml",
+				"model: Q/three\nruntime: vllm\ncontainer: img:1\n"
+				"description: Small and quick\nmin_nodes: 1\nmax_nodes: 2\n"
+				"defaults:\n  tensor_parallel: 1\n"
+				"  gpu_memory_utilization: 0.30\n" },
+		{ "recipes/official/qwen/broken.yaml", "model: [\n" },
+		{ "recipes/official/ray.yml",
+				"model: org/big\ncontainer: img:1\nmin_nodes: 2\n"
+				"defaults: {distributed_executor_backend: ray}\n"
+				"command: vllm serve {model}\n" },
+		{ "recipes/extra/llama.yaml",
+				"model: org/m:Q4\ncontainer: img:1\ncommand: llama-server x\n" },
+		{ "here/mine.yaml", "model: me/mine\nruntime: sglang\ncontainer: img:1\n" },
+		{ "here/compose.yaml", "services: {web: {image: nginx}}\n" },
+		{ "here/slip.yml", "model: a\n  b: c\n" },
+	};
+	char path[192];
+
+	for (size_t i = 0; i < sb_countof(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", home, files[i][0]);
+		*strrchr(path, '/') = '\0';
+		ck_assert_int_eq(sb_fs_mkdirs(path, 0700, NULL), 0);
+		snprintf(path, sizeof(path), "%s/%s", home, files[i][0]);
+		write_file(path, files[i][1]);
+	}
+	snprintf(path, sizeof(path), "%s/recipes", home);
+	setenv("SPARKBUS_RECIPES", path, 1);
+	snprintf(path, sizeof(path), "%s/here", home);
+	ck_assert_int_eq(chdir(path), 0);
+}
+
+START_TEST(recipes_are_listed_and_bad_ones_counted)
+{
+	const struct result *r;
+
+	make_recipes();
+	r = RUN("list");
+	ck_status(r, 0);
+	ck_assert_str_eq(r->out,
+			"NAME             RUNTIME           TP  NODES  GPU MEM  MODEL     "
+			"REGISTRY\n"
+			"mine             sglang            -   1      -        me/mine   local\n"
+			"@extra/llama     llama-cpp         -   1      -        org/m:Q4  extra\n"
+			"@official/qwen3  vllm-distributed  1   1      0.3      Q/three   "
+			"official\n"
+			"@official/ray    vllm-ray          -   2      -        org/big   "
+			"official\n"
+			"\n4 recipes; 2 files are not a good recipe (-v says why)\n");
+	r = RUN("recipe", "list", "-v");
+	ck_has(r->out, "  @official/broken: ");
+	ck_has(r->out, "official/qwen/broken.yaml:2:1");
+	ck_has(r->out, "  slip: ./slip.yml:2:");
+	ck_not(r->out, "compose");
+	ck_has(RUN("list", "--runtime", "vllm")->out, "\n2 recipes");
+	ck_has(RUN("list", "--runtime", "vllm-ray")->out, "\n1 recipe;");
+	ck_has(RUN("list", "--registry", "local")->out, "\n1 recipe; 1 file is");
+	r = RUN("list", "--registry", "offical");
+	ck_status(r, 1);
+	ck_has(r->err, "there are: local, extra, official");
+	/* Text from a file does not drive the terminal. */
+	write_file("odd\033[2J.yaml", "model: a/b\ncontainer: c\nruntime: vllm\n");
+	ck_not(RUN("list")->out, "\033");
+}
+END_TEST
+
+START_TEST(recipes_are_searched)
+{
+	static const char *const found_by[] = { "QWEN3", "qwen3.yaml", "q/THREE", "and quick" };
+	const struct result *r;
+	json_t *json, *item;
+
+	make_recipes();
+	for (size_t i = 0; i < sb_countof(found_by); i++) {
+		r = RUN("search", found_by[i]);
+		ck_status(r, 0);
+		ck_has(r->out, "@official/qwen3");
+		ck_has(r->out, "\n1 recipe;");
+	}
+	r = RUN("recipe", "search", "nothing like it");
+	ck_status(r, 0);
+	ck_has(r->out, "No recipes found matching 'nothing like it'.");
+	ck_status(RUN("search"), 2);
+	r = RUN("search", "qwen3", "--json");
+	ck_status(r, 0);
+	json = json_loads(r->out, 0, NULL);
+	ck_assert_ptr_nonnull(json);
+	ck_assert_uint_eq(json_array_size(json_object_get(json, "bad")), 2);
+	item = json_array_get(json_object_get(json, "recipes"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(item, "name")), "@official/qwen3");
+	ck_assert_str_eq(json_string_value(json_object_get(item, "file")), "qwen3.yaml");
+	ck_assert_int_eq(json_integer_value(json_object_get(item, "max_nodes")), 2);
+	ck_assert_int_eq(json_integer_value(json_object_get(item, "tp")), 1);
+	ck_assert(json_real_value(json_object_get(item, "gpu_mem")) == 0.3);
+	json_decref(json);
+}
+END_TEST
+
+START_TEST(a_mistyped_recipe_is_guessed)
+{
+	const struct result *r;
+
+	make_recipes();
+	ck_status(RUN("init", "--operator", "alice"), 0);
+	add_node("s1", "127.0.0.1:1");
+	r = RUN("run", "qwem3", "-H", "s1", "-n");
+	ck_status(r, 1);
+	ck_has(r->err, "Recipe 'qwem3' not found.");
+	ck_has(r->err, "Did you mean 'qwen3'?");
+	ck_has(RUN("run", "@oficial/ray", "-H", "s1", "-n")->err, "Did you mean '@official/ray'?");
+	ck_not(RUN("run", "zzzz", "-H", "s1", "-n")->err, "Did you mean");
+	/* The top of a registry goes before its depths; a file here before all. */
+	write_file("../recipes/official/qwen/ray.yaml", "model: deep/one\ncontainer: c\n");
+	r = RUN("run", "ray", "-H", "s1", "-n");
+	ck_not(r->err, "several places");
+	write_file("llama.yml", "model: my/llama\ncontainer: img:1\nruntime: vllm\n");
+	ck_has(RUN("run", "llama", "-H", "s1", "-n")->out, "Model:     my/llama");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("cli");
@@ -669,6 +793,9 @@ int main(void)
 	tcase_add_test(words, clusters_are_changed_and_deleted);
 	tcase_add_test(words, a_dry_run_needs_no_node_and_hides_secrets);
 	tcase_add_test(words, bundled_recipes_are_found_by_name);
+	tcase_add_test(words, recipes_are_listed_and_bad_ones_counted);
+	tcase_add_test(words, recipes_are_searched);
+	tcase_add_test(words, a_mistyped_recipe_is_guessed);
 	tcase_set_timeout(words, 60);
 	suite_add_tcase(s, words);
 	tcase_add_checked_fixture(flow, make_home, remove_home);

@@ -1,0 +1,206 @@
+/* list, search: the recipes that can be named. A file that is no good recipe is counted, and said
+ * with -v; the others are shown all the same. */
+#include <string.h>
+
+#include "commands.h"
+
+#define CELL_MAX_BYTES 80
+
+const struct opt list_options[] = {
+	{ OPT_TEXT, 0, "registry", NULL, "NAME", "of this registry only; 'local' is this folder",
+			offsetof(struct list_opts, registry) },
+	{ OPT_TEXT, 0, "runtime", NULL, "NAME", "for this runtime only; 'vllm' is every vllm-...",
+			offsetof(struct list_opts, runtime) },
+	{ OPT_FLAG, 0, "json", NULL, NULL, "print JSON", offsetof(struct list_opts, json) },
+	{ OPT_END },
+};
+
+struct listing {
+	const struct list_opts *opts;
+	const char *query; /* NULL = all */
+	struct sb_table table;
+	json_t *good, *bad;
+	size_t n_good, n_bad;
+};
+
+/* This folder may hold any YAML. What says neither model nor container is none of ours; what is
+ * no YAML at all may be a recipe with a slip. */
+static bool is_foreign(const struct recipe_source *source, const struct sb_strbuf *text)
+{
+	SB_CLEANUP(sb_yaml_freep) struct sb_yaml_doc *doc = NULL;
+	const struct sb_yaml_node *root;
+
+	if (source->origin.kind != SB_ORIGIN_PATH ||
+			sb_yaml_parse(source->path, sb_strbuf_str(text), text->len, NULL, NULL,
+					&doc, NULL) < 0)
+		return false;
+	root = sb_yaml_root(doc);
+	return !*sb_yaml_str(sb_yaml_get(root, "model")) ||
+			!*sb_yaml_str(sb_yaml_get(root, "container"));
+}
+
+static bool has_text(const char *text, const char *query)
+{
+	return !query || strcasestr(text, query);
+}
+
+static bool is_wanted(const struct listing *l, const struct recipe_source *source,
+		const struct sb_workload *w)
+{
+	const char *want = l->opts->runtime, *runtime = sb_workload_runtime(w);
+	const char *slash = strrchr(source->path, '/');
+	size_t len = want ? strlen(want) : 0;
+
+	if (want && (strncmp(runtime, want, len) || (runtime[len] && runtime[len] != '-')))
+		return false;
+	return has_text(source->name, l->query) ||
+			has_text(slash ? slash + 1 : source->path, l->query) ||
+			has_text(sb_workload_model(w), l->query) ||
+			has_text(sb_workload_description(w), l->query);
+}
+
+/* A recipe's text in a cell, cut so that one recipe cannot spoil the table. */
+static const char *cell(const char *text, char buf[CELL_MAX_BYTES + 2])
+{
+	size_t len = strlen(text), cut = sb_text_cut(text, len, CELL_MAX_BYTES);
+
+	if (!len)
+		return "-";
+	snprintf(buf, CELL_MAX_BYTES + 2, "%.*s%s", (int)cut, text, cut < len ? "+" : "");
+	return buf;
+}
+
+static void add_good(
+		struct listing *l, const struct recipe_source *source, const struct sb_workload *w)
+{
+	char cells[5][CELL_MAX_BYTES + 2], nodes[16];
+
+	l->n_good++;
+	if (l->opts->json) {
+		json_array_append_new(l->good, recipe_json(source, w));
+		return;
+	}
+	snprintf(nodes, sizeof(nodes), "%u", sb_workload_min_nodes(w));
+	sb_table_row(&l->table,
+			(const char *const[]){ source->name, cell(sb_workload_runtime(w), cells[0]),
+					cell(sb_workload_text(w, "tensor_parallel", "-"), cells[1]),
+					nodes,
+					cell(sb_workload_text(w, "gpu_memory_utilization", "-"),
+							cells[2]),
+					cell(sb_workload_model(w), cells[3]),
+					cell(recipe_registry(source), cells[4]) });
+}
+
+static void add_bad(struct listing *l, const struct recipe_source *source, const struct sb_err *why)
+{
+	l->n_bad++;
+	json_array_append_new(l->bad,
+			json_pack("{s:o, s:o, s:o, s:s}", "name", recipe_text_json(source->name),
+					"path", recipe_text_json(source->path), "registry",
+					recipe_text_json(recipe_registry(source)), "error",
+					why->text));
+}
+
+static void add(struct listing *l, const struct recipe_source *source)
+{
+	SB_CLEANUP(sb_workload_freep) struct sb_workload *w = NULL;
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	struct sb_err why = SB_ERR_INIT;
+	int rc = recipe_resolve(source->path, &text, &w, &why);
+
+	if (text.len && is_foreign(source, &text))
+		return;
+	if (rc < 0)
+		add_bad(l, source, &why);
+	else if (is_wanted(l, source, w))
+		add_good(l, source, w);
+}
+
+static int no_registry(const struct listing *l, const struct recipe_list *list, struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf names = SB_STRBUF_INIT;
+	const char *before = "";
+
+	for (size_t i = 0; i < list->n; i++) {
+		const char *name = recipe_registry(&list->items[i]);
+
+		if (strcmp(name, before))
+			sb_strbuf_addf(&names, "%s%s", *before ? ", " : "", name);
+		before = name;
+	}
+	return sb_err_set(err, SB_E_NOT_FOUND, "No recipes of a registry '%s'; there are: %s",
+			l->opts->registry, names.len ? sb_strbuf_str(&names) : "none");
+}
+
+static int fill(struct listing *l, struct sb_err *err)
+{
+	SB_CLEANUP(recipe_list_done) struct recipe_list list = { 0 };
+	bool any = !l->opts->registry || !strcmp(l->opts->registry, "local");
+	int rc = recipe_list_fill(&list, err);
+
+	for (size_t i = 0; rc == 0 && i < list.n; i++) {
+		if (l->opts->registry && strcmp(recipe_registry(&list.items[i]), l->opts->registry))
+			continue;
+		any = true;
+		add(l, &list.items[i]);
+	}
+	return rc == 0 && !any ? no_registry(l, &list, err) : rc;
+}
+
+static void print_bad(const struct cli *cli, const struct listing *l)
+{
+	json_t *item;
+	size_t i;
+
+	printf("%zu %s", l->n_good, l->n_good == 1 ? "recipe" : "recipes");
+	if (l->n_bad)
+		printf("; %zu %s not a good recipe%s", l->n_bad,
+				l->n_bad == 1 ? "file is" : "files are",
+				cli->global.verbose ? ":" : " (-v says why)");
+	putchar('\n');
+	if (cli->global.verbose)
+		json_array_foreach (l->bad, i, item)
+			printf("  %s: %s\n", json_string_value(json_object_get(item, "name")),
+					json_string_value(json_object_get(item, "error")));
+}
+
+static int print(const struct cli *cli, const struct listing *l, struct sb_err *err)
+{
+	int rc = sb_table_print(&l->table, stdout, err);
+
+	if (rc < 0)
+		return rc;
+	if (l->n_good)
+		putchar('\n');
+	else if (l->query)
+		printf("No recipes found matching '%s'.\n", l->query);
+	else
+		puts("No recipes found.");
+	if (l->n_good || l->n_bad)
+		print_bad(cli, l);
+	return 0;
+}
+
+int cmd_list(struct cli *cli, const struct call *call)
+{
+	static const char *const headers[] = { "NAME", "RUNTIME", "TP", "NODES", "GPU MEM", "MODEL",
+		"REGISTRY" };
+	struct listing l = { .opts = call->opts,
+		.query = call->n_args ? call->args[0] : NULL,
+		.good = json_array(),
+		.bad = json_array() };
+	struct sb_err err = SB_ERR_INIT;
+	int status = EXIT_DONE, rc;
+
+	sb_table_init(&l.table, headers, sb_countof(headers));
+	rc = fill(&l, &err);
+	if (rc == 0 && l.opts->json)
+		status = cli_json(cli, json_pack("{s:O, s:O}", "recipes", l.good, "bad", l.bad),
+				EXIT_DONE);
+	else if (rc == 0)
+		rc = print(cli, &l, &err);
+	sb_table_done(&l.table);
+	json_decref(l.good);
+	json_decref(l.bad);
+	return rc < 0 ? cli_fail(cli, &err) : status;
+}

@@ -1,0 +1,73 @@
+/* A recipe's file, read; and as JSON. */
+#include <math.h>
+#include <string.h>
+
+#include "recipes.h"
+#include "sb_fs.h"
+
+#define RECIPE_MAX_BYTES ((size_t)4 << 20)
+
+int recipe_load(const char *path, const char *(*getenv_fn)(const char *name),
+		struct sb_diags *diags, struct sb_strbuf *ret_text, struct sb_recipe **ret,
+		struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf own = SB_STRBUF_INIT;
+	struct sb_strbuf *text = ret_text ? ret_text : &own;
+	int rc = sb_fs_read(path, RECIPE_MAX_BYTES, text, err);
+
+	return rc < 0 ? rc
+		      : sb_recipe_parse(path, sb_strbuf_str(text), text->len, getenv_fn, diags, ret,
+					err);
+}
+
+int recipe_resolve(const char *path, struct sb_strbuf *ret_text, struct sb_workload **ret,
+		struct sb_err *err)
+{
+	SB_CLEANUP(sb_recipe_freep) struct sb_recipe *recipe = NULL;
+	int rc = recipe_load(path, NULL, NULL, ret_text, &recipe, err);
+
+	return rc < 0 ? rc : sb_workload_resolve(recipe, NULL, 0, NULL, NULL, 0, NULL, ret, err);
+}
+
+json_t *recipe_text_json(const char *text)
+{
+	SB_CLEANUP(sb_freep) char *copy = strdup(text);
+
+	if (copy)
+		sb_text_clean(copy);
+	return copy ? json_string(copy) : NULL;
+}
+
+json_t *recipe_value_json(const struct sb_value *value)
+{
+	double real;
+
+	if (!value || value->type == SB_YAML_NULL)
+		return json_null();
+	if (value->type == SB_YAML_BOOL)
+		return json_boolean(value->truthy);
+	if (value->type == SB_YAML_INT)
+		return json_integer(strtoll(value->text, NULL, 10));
+	real = strtod(value->text, NULL);
+	if (value->type == SB_YAML_FLOAT && isfinite(real))
+		return json_real(real);
+	return json_string(value->text);
+}
+
+json_t *recipe_json(const struct recipe_source *source, const struct sb_workload *w)
+{
+	const char *slash = strrchr(source->path, '/');
+	unsigned max = sb_workload_max_nodes(w);
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o}", "name",
+			recipe_text_json(source->name), "file",
+			recipe_text_json(slash ? slash + 1 : source->path), "path",
+			recipe_text_json(source->path), "registry",
+			recipe_text_json(recipe_registry(source)), "model", sb_workload_model(w),
+			"description", sb_workload_description(w), "runtime",
+			sb_workload_runtime(w), "builder", sb_workload_builder(w), "min_nodes",
+			(int)sb_workload_min_nodes(w), "max_nodes",
+			max ? json_integer(max) : json_null(), "tp",
+			recipe_value_json(sb_workload_config(w, "tensor_parallel")), "gpu_mem",
+			recipe_value_json(sb_workload_config(w, "gpu_memory_utilization")));
+}

@@ -1,0 +1,56 @@
+/* recipes.h - the recipes that can be named: where they lie, and reading one. */
+#ifndef SB_CLI_RECIPES_H
+#define SB_CLI_RECIPES_H
+
+#include <jansson.h>
+
+#include "sb_origin.h"
+#include "sb_recipe.h"
+
+/* A recipe's file. Zero is empty. */
+struct recipe_source {
+	char *path, *name; /* the name is qualified: "@registry/stem", else its stem */
+	struct sb_origin origin;
+	unsigned depth; /* folders between it and the top of its registry */
+};
+void recipe_source_done(struct recipe_source *source);
+/** Fill @ret with copies; a name that begins with '@' is a bundled recipe's. */
+int recipe_source_set(
+		const char *path, const char *name, struct recipe_source *ret, struct sb_err *err);
+
+struct recipe_list {
+	struct recipe_source *items; /* by name; files of this folder first */
+	size_t n;
+	size_t seen; /* files looked at */
+};
+void recipe_list_done(struct recipe_list *list);
+/** Every file that may be a recipe: *.yaml and *.yml of this folder and below the bundled tree,
+ * whose first-level folders are the registries. What cannot be read is left out; files beyond
+ * a cap are too. */
+int recipe_list_fill(struct recipe_list *ret, struct sb_err *err);
+/** "local" for a file of this folder. */
+const char *recipe_registry(const struct recipe_source *source);
+/** Folder of the bundled recipes. */
+const char *recipe_bundled_root(void);
+
+/** Find a recipe: a path, a stem here, "@registry/stem" or a stem among the bundled ones. Several
+ * candidates are an error that names them, none one that names a near miss. */
+int recipe_find(const char *target, struct recipe_source *ret, struct sb_err *err);
+
+/** Read and parse the file @path. @getenv_fn and @diags: see sb_recipe_parse(). @ret_text (may be
+ * NULL) gets the file's bytes. */
+int recipe_load(const char *path, const char *(*getenv_fn)(const char *name),
+		struct sb_diags *diags, struct sb_strbuf *ret_text, struct sb_recipe **ret,
+		struct sb_err *err);
+/** Load it as it is, without overrides and with $NAME left alone. */
+int recipe_resolve(const char *path, struct sb_strbuf *ret_text, struct sb_workload **ret,
+		struct sb_err *err);
+
+/** What listings and `show` have in common: name, path, registry, model, runtime, nodes, ... */
+json_t *recipe_json(const struct recipe_source *source, const struct sb_workload *w);
+/** A configuration value with its type; lists and maps as text. NULL is null. */
+json_t *recipe_value_json(const struct sb_value *value);
+/** Text of a file name or an error, as JSON takes it. */
+json_t *recipe_text_json(const char *text);
+
+#endif
