@@ -47,7 +47,7 @@ bool es_model_ok(struct es_req *req, const json_t *body)
 {
 	const json_t *model = json_object_get(body, "model");
 
-	if (!model || json_is_null(model))
+	if (!model || json_is_null(model) || es_config.any_name)
 		return true;
 	for (size_t i = 0; json_is_string(model) && i < es_config.n_names; i++)
 		if (!strcmp(json_string_value(model), es_config.names[i]))
@@ -110,6 +110,17 @@ static void on_model_info(struct es_req *req)
 			json_pack("{s:s, s:s, s:b}", "model_path", es_config.model,
 					"tokenizer_path", es_config.model, "is_generation",
 					!es_config.pooling));
+}
+
+static void on_status(struct es_req *req)
+{
+	es_reply_json(req, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static void on_no_metrics(struct es_req *req)
+{
+	es_fail(req, 501, "not_supported_error", NULL,
+			"This server does not support metrics endpoint. Start it with `--metrics`");
 }
 
 static void on_version(struct es_req *req)
@@ -207,3 +218,22 @@ const struct es_route es_health_routes[] = {
 };
 
 const size_t es_health_n_routes = ES_COUNTOF(es_health_routes);
+
+const struct es_route es_llama_routes[] = {
+	{ "GET", "/metrics", on_no_metrics },
+	{ "GET", "/health", on_status },
+	{ "GET", "/v1/health", on_status },
+	{ "GET", "/models", on_models },
+	{ "GET", "/v1/models", on_models },
+	{ "POST", "/v1/completions", es_on_completions },
+	{ "POST", "/v1/chat/completions", es_on_chat },
+	{ "POST", "/chat/completions", es_on_chat },
+	{ "POST", "/v1/embeddings", es_on_embeddings },
+	{ "POST", "/rerank", es_on_rerank },
+	{ "POST", "/v1/rerank", es_on_rerank },
+	{ "POST", "/enginesim/fault", on_fault },
+	{ "POST", "/enginesim/crash", on_crash },
+	{ "GET", "/metrics", on_metrics },
+};
+
+const size_t es_llama_n_routes = ES_COUNTOF(es_llama_routes);

@@ -11,6 +11,11 @@ extern const size_t es_api_n_routes;
 extern const struct es_route es_sglang_routes[];
 extern const size_t es_sglang_n_routes;
 
+/** es_llama_routes - llama-server's; the first one is /metrics without --metrics, the last one with
+ */
+extern const struct es_route es_llama_routes[];
+extern const size_t es_llama_n_routes;
+
 /** es_health_routes - what an SGLang rank above 0 answers */
 extern const struct es_route es_health_routes[];
 extern const size_t es_health_n_routes;

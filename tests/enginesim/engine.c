@@ -154,6 +154,8 @@ int es_gen_token(struct es_gen *g)
 		g->next += 1 / es_config.decode_tps;
 	if (wait_until(g, g->next) < 0)
 		return -1;
+	if (es_config.step)
+		es_config.step();
 	now = es_now();
 	if (now - g->next > 1) /* after a hang the pace resumes, the lost time is not made up for */
 		g->next = now;

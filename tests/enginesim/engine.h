@@ -19,7 +19,8 @@ struct es_style {
 	const char *args_file;   /* in it: where a configuration is refused */
 	const char *worker;      /* a rank's process, "VllmWorker" */
 	const char *worker_file; /* where the weights are loaded */
-	const char *core;        /* what crashes, "EngineCore" */
+	const char *oom; /* what is said when the memory does not suffice; NULL for torch's words */
+	const char *core; /* what crashes, "EngineCore" */
 	const char *crash_file;
 	const char *crash_error;
 	const char *const *farewell; /* lines on SIGTERM, ends in NULL */
@@ -46,6 +47,8 @@ struct es_config {
 	bool auto_tools;    /* --enable-auto-tool-choice and --tool-call-parser */
 	bool pooling;       /* embeddings and scores instead of text */
 	bool prefix_caching;
+	bool any_name;      /* a request may name any model */
+	void (*step)(void); /* before each token; NULL for nothing */
 	const char *version;
 };
 
@@ -115,6 +118,7 @@ void es_stats_get(struct es_stats *ret);
 /* The counters under each engine's names (metrics.c). */
 void es_metrics_vllm(struct es_buf *out);
 void es_metrics_sglang(struct es_buf *out);
+void es_metrics_llama(struct es_buf *out);
 
 /** es_words() - how many tokens a text has: its words */
 int es_words(const char *text);

@@ -27,7 +27,8 @@ struct es_personality {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct es_personality es_vllm, es_sglang, es_python3, es_python;
+extern const struct es_personality es_vllm, es_sglang, es_python3, es_python, es_llama_server,
+		es_rpc_server;
 
 /** struct es_buf - growing bytes, always followed by a NUL once something was added */
 struct es_buf {

@@ -1,5 +1,6 @@
 #include "http.h"
 
+#include "engine.h"
 #include "es.h"
 
 #include <errno.h>
@@ -329,6 +330,12 @@ static void bind_error(int error)
 {
 	char text[128];
 
+	if (es_config.style->log == ES_LOG_BARE) {
+		es_raw("start: couldn't bind HTTP server socket, hostname: %s, port: %d", srv.host,
+				srv.port);
+		es_raw("main: exiting due to HTTP server error");
+		es_exit(1);
+	}
 	snprintf(text, sizeof(text), "%s", strerror(error));
 	text[0] |= 0x20; /* uvicorn writes "address already in use" */
 	es_raw("ERROR:    [Errno %d] error while attempting to bind on address ('%s', %d): %s",

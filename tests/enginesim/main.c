@@ -11,6 +11,8 @@ static const struct es_personality *const personalities[] = {
 	&es_sglang,
 	&es_python3,
 	&es_python,
+	&es_llama_server,
+	&es_rpc_server,
 };
 
 static const struct es_personality *find(const char *name)

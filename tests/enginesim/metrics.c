@@ -12,6 +12,10 @@ enum what {
 	W_PROMPT,
 	W_GENERATION,
 	W_FINISHED,
+	W_PROMPT_S,
+	W_GENERATION_S,
+	W_PROMPT_RATE,
+	W_GENERATION_RATE,
 	W_ZERO,
 	W_COUNT,
 };
@@ -31,6 +35,7 @@ struct hist_row {
 
 /* One engine's names. */
 struct names {
+	bool bare;          /* no labels at all */
 	const char *before; /* labels that sort before "le" and "model_name", with their comma */
 	const char *after;  /* behind the model's name, with a comma in front */
 	const struct row *rows;
@@ -46,6 +51,7 @@ static void head(struct es_buf *b, const char *name, const char *type, const cha
 
 static double value(const struct es_stats *st, enum what what)
 {
+	double prefill = st->hists[ES_H_PREFILL].sum, decode = st->hists[ES_H_DECODE].sum;
 	double finished = 0;
 
 	for (size_t i = 0; i < ES_REASONS; i++)
@@ -56,6 +62,10 @@ static double value(const struct es_stats *st, enum what what)
 		[W_KV_TOKENS] = st->tokens_held,
 		[W_PROMPT] = (double)st->prompt_tokens,
 		[W_GENERATION] = (double)st->generation_tokens,
+		[W_PROMPT_S] = prefill,
+		[W_GENERATION_S] = decode,
+		[W_PROMPT_RATE] = prefill > 0 ? (double)st->prompt_tokens / prefill : 0,
+		[W_GENERATION_RATE] = decode > 0 ? (double)st->generation_tokens / decode : 0,
 		[W_FINISHED] = finished }[what];
 }
 
@@ -86,8 +96,11 @@ static void write_all(struct es_buf *b, const struct names *n, const struct es_s
 		const struct row *r = &n->rows[i];
 
 		head(b, r->name, r->type, r->help);
-		es_buf_printf(b, "%s{%smodel_name=\"%s\"%s} %.17g\n", r->name, n->before,
-				es_config.names[0], n->after, value(st, r->what));
+		if (n->bare)
+			es_buf_printf(b, "%s %.17g\n", r->name, value(st, r->what));
+		else
+			es_buf_printf(b, "%s{%smodel_name=\"%s\"%s} %.17g\n", r->name, n->before,
+					es_config.names[0], n->after, value(st, r->what));
 	}
 	for (size_t i = 0; i < n->n_hists; i++)
 		write_hist(b, n, &n->hists[i], &st->hists[n->hists[i].id]);
@@ -199,4 +212,36 @@ void es_metrics_sglang(struct es_buf *b)
 
 	es_stats_get(&st);
 	write_all(b, &sglang_names, &st);
+}
+
+/* --- llama.cpp --- */
+
+static const struct row llama_rows[] = {
+	{ "llamacpp:prompt_tokens_total", "counter", W_PROMPT,
+			"Number of prompt tokens processed." },
+	{ "llamacpp:prompt_seconds_total", "counter", W_PROMPT_S, "Prompt process time" },
+	{ "llamacpp:tokens_predicted_total", "counter", W_GENERATION,
+			"Number of generation tokens processed." },
+	{ "llamacpp:tokens_predicted_seconds_total", "counter", W_GENERATION_S,
+			"Predict process time" },
+	{ "llamacpp:n_decode_total", "counter", W_GENERATION,
+			"Total number of llama_decode() calls" },
+	{ "llamacpp:prompt_tokens_seconds", "gauge", W_PROMPT_RATE,
+			"Average prompt throughput in tokens/s." },
+	{ "llamacpp:predicted_tokens_seconds", "gauge", W_GENERATION_RATE,
+			"Average generation throughput in tokens/s." },
+	{ "llamacpp:requests_processing", "gauge", W_RUNNING, "Number of requests processing." },
+	{ "llamacpp:requests_deferred", "gauge", W_WAITING, "Number of requests deferred." },
+};
+
+static const struct names llama_names = {
+	.bare = true, .rows = llama_rows, .n_rows = ES_COUNTOF(llama_rows)
+};
+
+void es_metrics_llama(struct es_buf *b)
+{
+	struct es_stats st;
+
+	es_stats_get(&st);
+	write_all(b, &llama_names, &st);
 }

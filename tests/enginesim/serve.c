@@ -64,7 +64,8 @@ static void *wait_for_term(void *arg)
 			continue;
 		for (const char *const *line = es_config.style->farewell; *line; line++)
 			es_raw("%s", *line);
-		es_raw("INFO:     Finished server process [%d]", (int)getpid());
+		if (es_config.style->log != ES_LOG_BARE)
+			es_raw("INFO:     Finished server process [%d]", (int)getpid());
 		es_leak_check();
 		es_exit(0);
 	}
@@ -89,6 +90,11 @@ void es_exit_fault(void)
 		es_exit((int)es_fault_value(ES_FAULT_EXIT_CODE, 1));
 }
 
+static const char torch_oom[] =
+		"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.32 GiB. GPU 0 has "
+		"a total capacity of 119.70 GiB of which 1.05 GiB is free. Including non-PyTorch "
+		"memory, this process has 117.33 GiB memory in use.";
+
 static void load_faults(void)
 {
 	if (es_fault_on(ES_FAULT_NEVER_READY))
@@ -97,27 +103,13 @@ static void load_faults(void)
 	if (es_fault_on(ES_FAULT_OOM_LOAD))
 		es_traceback((int)es_fault_value(ES_FAULT_EXIT_CODE, 1),
 				es_config.style->worker_file,
-				"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate "
-				"2.32 GiB. GPU 0 "
-				"has a total capacity of 119.70 GiB of which 1.05 GiB is free. "
-				"Including "
-				"non-PyTorch memory, this process has 117.33 GiB memory in use.");
+				es_config.style->oom ? es_config.style->oom : torch_oom);
 	if (es_fault_on(ES_FAULT_CRASH_LOAD))
 		es_crash("CUDA error: unspecified launch failure");
 }
 
-void es_load(void)
+static void say_loaded(double start)
 {
-	double ms = es_env_num("ENGINESIM_LOAD_MS", 300);
-	double start = es_now(), seconds = ms / 1000 + es_fault_value(ES_FAULT_SLOW_LOAD, 0);
-
-	es_log("INFO", "gpu_model_runner.py:3562", "Starting to load model %s...", es_config.model);
-	for (int i = 1; i <= 4; i++) {
-		es_sleep_until(start + seconds * i / 4);
-		if (i == 2)
-			load_faults();
-		es_raw("Loading safetensors checkpoint shards: %3d%% Completed | %d/4", i * 25, i);
-	}
 	es_log("INFO", "default_loader.py:308", "Loading weights took %.2f seconds",
 			es_now() - start);
 	es_log("INFO", "gpu_worker.py:359", "Available KV cache memory: %.2f GiB",
@@ -127,6 +119,30 @@ void es_load(void)
 	es_log("INFO", "core.py:259",
 			"init engine (profile, create kv cache, warmup model) took %.2f seconds",
 			es_now() - start);
+}
+
+void es_load(void)
+{
+	bool bare = es_config.style->log == ES_LOG_BARE;
+	double ms = es_env_num("ENGINESIM_LOAD_MS", 300);
+	double start = es_now(), seconds = ms / 1000 + es_fault_value(ES_FAULT_SLOW_LOAD, 0);
+
+	if (bare)
+		es_raw("load_tensors: loading model tensors, this can take a while... (mmap = "
+		       "true)");
+	else
+		es_log("INFO", "gpu_model_runner.py:3562", "Starting to load model %s...",
+				es_config.model);
+	for (int i = 1; i <= 4; i++) {
+		es_sleep_until(start + seconds * i / 4);
+		if (i == 2)
+			load_faults();
+		if (!bare)
+			es_raw("Loading safetensors checkpoint shards: %3d%% Completed | %d/4",
+					i * 25, i);
+	}
+	if (!bare)
+		say_loaded(start);
 }
 
 void es_idle(void)

@@ -198,6 +198,10 @@ void es_traceback(int code, const char *file, const char *last)
 {
 	const char *tag = log_form == ES_LOG_VLLM ? log_tag : "";
 
+	if (log_form == ES_LOG_BARE) {
+		es_raw("%s", last);
+		es_exit(code);
+	}
 	es_raw("%sTraceback (most recent call last):", tag);
 	es_raw("%s  File \"/usr/local/lib/python3.12/dist-packages/%s/%s\", line 1, in run", tag,
 			log_package, file);
