@@ -30,7 +30,8 @@ struct rank_shared {
 };
 int sb_plan_rank(const struct rank_shared *shared, unsigned rank, Sparkbus__RankSpec **ret,
 		struct sb_err *err);
-/** The text for people: the API key behind "--api-key" becomes "***". NULL when out of memory. */
+/** The text for people: the API key behind "--api-key" or "--auth-token" becomes "***". NULL when
+ * out of memory. */
 char *sb_plan_redact(const char *serve, const char *api_key);
 
 #endif

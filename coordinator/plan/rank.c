@@ -188,11 +188,46 @@ static int take_devices(const struct sb_executor *e, Sparkbus__ContainerOptions 
 	return 0;
 }
 
-static int take_entrypoint(const struct sb_executor *e, Sparkbus__ContainerOptions *options)
+/* @items, and behind them those of @more that are not among them. */
+static int take_texts_and(char ***field, size_t *ret_n, const struct sb_strings *items,
+		const char *const *more)
 {
-	if (!e->entrypoint)
+	SB_CLEANUP(sb_freep) char **all = NULL;
+	size_t n = 0, room = items->n + 1;
+
+	for (const char *const *p = more; p && *p; p++)
+		room++;
+	all = calloc(room, sizeof(*all));
+	if (!all)
+		return -SB_E_NOMEM;
+	for (; n < items->n; n++)
+		all[n] = items->items[n];
+	for (; more && *more; more++) {
+		size_t i = 0;
+
+		while (i < items->n && strcmp(items->items[i], *more) != 0)
+			i++;
+		if (i == items->n)
+			all[n++] = (char *)*more; /* copied, like all of them, by take_texts() */
+	}
+	return take_texts(field, ret_n, all, n);
+}
+
+/* A null in the recipe is a choice as well: the image's. */
+static const char *entrypoint_of(const struct rank_shared *shared)
+{
+	const struct sb_workload *w = shared->launch->workload;
+	const struct sb_yaml_node *settings = sb_workload_key(w, "executor_config");
+	const char *own = sb_workload_executor(w)->entrypoint;
+
+	return own || sb_yaml_get(settings, "entrypoint") ? own : shared->runtime->entrypoint;
+}
+
+static int take_entrypoint(const char *entrypoint, Sparkbus__ContainerOptions *options)
+{
+	if (!entrypoint)
 		return 0;
-	options->entrypoint = strdup(e->entrypoint);
+	options->entrypoint = strdup(entrypoint);
 	if (!options->entrypoint)
 		return -SB_E_NOMEM;
 	options->has_entrypoint_case = SPARKBUS__CONTAINER_OPTIONS__HAS_ENTRYPOINT_ENTRYPOINT;
@@ -218,16 +253,16 @@ static int take_options(const struct rank_shared *shared, bool init, Sparkbus__R
 			sb_plan_text(&options->user, e->user) < 0 ||
 			sb_plan_text(&options->restart_policy, e->restart_policy) < 0)
 		return -SB_E_NOMEM;
-	if (take_texts(&options->security_opt, &options->n_security_opt, e->security_opt.items,
-			    e->security_opt.n) < 0 ||
-			take_texts(&options->cap_add, &options->n_cap_add, e->cap_add.items,
-					e->cap_add.n) < 0 ||
+	if (take_texts_and(&options->security_opt, &options->n_security_opt, &e->security_opt,
+			    shared->runtime->security_opt) < 0 ||
+			take_texts_and(&options->cap_add, &options->n_cap_add, &e->cap_add,
+					shared->runtime->cap_add) < 0 ||
 			take_texts(&options->labels, &options->n_labels, e->labels.items,
 					e->labels.n) < 0)
 		return -SB_E_NOMEM;
 	if (take_ulimits(e, options) < 0 || take_devices(e, options) < 0)
 		return -SB_E_NOMEM;
-	return take_entrypoint(e, options);
+	return take_entrypoint(entrypoint_of(shared), options);
 }
 
 static int take_mounts(Sparkbus__RankSpec *spec)
@@ -245,15 +280,28 @@ static int take_mounts(Sparkbus__RankSpec *spec)
 
 /* --- the rank --- */
 
+/* Behind the first flag of @text that takes a key; NULL when there is none. */
+static const char *key_behind(const char *text)
+{
+	static const char *const flags[] = { "--api-key", "--auth-token" };
+	const char *first = NULL;
+
+	for (size_t i = 0; i < sb_countof(flags); i++) {
+		const char *hit = strstr(text, flags[i]);
+
+		if (hit && (!first || hit + strlen(flags[i]) < first))
+			first = hit + strlen(flags[i]);
+	}
+	return first;
+}
+
 char *sb_plan_redact(const char *serve, const char *api_key)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf out = SB_STRBUF_INIT;
-	static const char flag[] = "--api-key";
 	size_t len = strlen(api_key);
 	const char *hit;
 
-	while (len && (hit = strstr(serve, flag))) {
-		hit += strlen(flag);
+	while (len && (hit = key_behind(serve))) {
 		hit += strspn(hit, " =\t\\\n'\"");
 		sb_strbuf_add(&out, serve, (size_t)(hit - serve));
 		if (!strncmp(hit, api_key, len)) {

@@ -21,6 +21,9 @@ void sb_served_name_add(const struct sb_workload *w, const char *flag, struct sb
 /** The recipe's template, rendered and trimmed for appending. *@ret false when there is none. */
 int sb_template_add(const struct sb_workload *w, struct sb_strbuf *out, bool *ret,
 		struct sb_diags *diags, struct sb_err *err);
+/** Its words as far as they can be read: none without a template, or with one that no shell can
+ * read, which is refused where it is used. */
+int sb_template_words(const struct sb_workload *w, struct sb_words *ret, struct sb_err *err);
 /** Product of tensor_, pipeline_ and data_parallel; 0 when none of them is set. */
 int sb_parallel_required(const struct sb_workload *w, unsigned *ret, struct sb_err *err);
 /** One of them: at least 1, 1 when unset. */
@@ -31,11 +34,14 @@ struct sb_endpoint {
 	uint16_t port;       /* unless the command says another */
 	const char *key_env; /* NULL = none */
 	const char *key_flag;
+	const char *host_also; /* a second name of "--host"; NULL = none */
 };
 /** The port behind "--port"; @otherwise when there is none that is a port. */
 uint16_t sb_words_port(const struct sb_words *words, uint16_t otherwise);
 /** The first of @flags (NULL-terminated) that the command has; NULL when it has none. Borrowed. */
 const char *sb_words_any(const struct sb_words *words, const char *const *flags);
+/** A number of nodes behind the first of @flags that is there; 1 when that is none. */
+unsigned sb_words_size(const struct sb_words *words, const char *const *flags);
 /** Where the head listens and with what key: host, port and api_key of @ret. The key is that of
  * overrides and defaults, then of the engine's variable, then of the words. A port that the command
  * does not use is remarked on. Return: 0; -SB_E_INVALID for a port that is none. */
@@ -65,6 +71,7 @@ int sb_vllm_ray_serve(const struct sb_launch *launch, struct sb_strbuf *out, str
 int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const char *base,
 		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err);
 
+extern const struct sb_runtime sb_runtime_atlas;
 extern const struct sb_runtime sb_runtime_llama_cpp;
 extern const struct sb_runtime sb_runtime_sglang;
 extern const struct sb_runtime sb_runtime_vllm_distributed;

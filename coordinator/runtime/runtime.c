@@ -8,7 +8,7 @@ static const struct {
 	const char *name;
 	const struct sb_runtime *runtime;
 } table[] = {
-	{ "atlas", NULL },
+	{ "atlas", &sb_runtime_atlas },
 	{ "eugr-vllm", NULL },
 	{ "llama-cpp", &sb_runtime_llama_cpp },
 	{ "sglang", &sb_runtime_sglang },
@@ -141,6 +141,18 @@ int sb_template_add(const struct sb_workload *w, struct sb_strbuf *out, bool *re
 	return sb_strbuf_adds(out, trimmed) < 0 ? sb_err_nomem(err) : 0;
 }
 
+int sb_template_words(const struct sb_workload *w, struct sb_words *ret, struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	enum sb_shell_kind kind;
+	bool has_template = false;
+	int rc = sb_template_add(w, &text, &has_template, NULL, err);
+
+	if (rc == 0 && has_template)
+		sb_shell_split(sb_strbuf_str(&text), ret, &kind, NULL);
+	return rc;
+}
+
 int sb_parallel_of(const struct sb_workload *w, const char *key, unsigned *ret, struct sb_err *err)
 {
 	int64_t value = 1;
@@ -181,6 +193,14 @@ uint16_t sb_words_port(const struct sb_words *words, uint16_t otherwise)
 	long port = text ? strtol(text, NULL, 10) : 0;
 
 	return port > 0 && port <= UINT16_MAX ? (uint16_t)port : otherwise;
+}
+
+unsigned sb_words_size(const struct sb_words *words, const char *const *flags)
+{
+	const char *text = sb_words_any(words, flags);
+	long value = text ? strtol(text, NULL, 10) : 1;
+
+	return value > 0 && value <= SB_PARALLEL_MAX ? (unsigned)value : 1;
 }
 
 const char *sb_words_any(const struct sb_words *words, const char *const *flags)
@@ -232,6 +252,7 @@ int sb_ready_endpoint(const struct sb_workload *w, const struct sb_words *words,
 		const struct sb_endpoint *endpoint, struct sb_ready *ret, struct sb_diags *diags,
 		struct sb_err *err)
 {
+	const char *const host_flags[] = { "--host", endpoint->host_also, NULL };
 	int64_t port = 0;
 	int rc = sb_workload_int(w, "port", 1, UINT16_MAX, &port, err);
 
@@ -239,7 +260,7 @@ int sb_ready_endpoint(const struct sb_workload *w, const struct sb_words *words,
 		return rc;
 	ret->port = sb_words_port(words, endpoint->port);
 	warn_port(w, ret->port, diags);
-	ret->host = host_to_ask(sb_words_flag(words, "--host"));
+	ret->host = host_to_ask(sb_words_any(words, host_flags));
 	ret->api_key = api_key_of(w, words, endpoint);
 	return 0;
 }

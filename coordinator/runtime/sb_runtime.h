@@ -82,6 +82,11 @@ struct sb_runtime {
 	const struct sb_env *env, *cluster_env;
 	/* Variable in which the engine takes its API key; NULL = by the command line only. */
 	const char *api_key_env;
+	/* What its container has besides the executor settings; NULL = nothing, else
+	 * NULL-terminated. */
+	const char *const *cap_add, *const *security_opt;
+	/* Entrypoint unless the executor settings have one; "" clears that of the image. */
+	const char *entrypoint;
 	/* With no parallelism set there is nothing to spread: one node is used, whatever is given.
 	 * Otherwise every node given is used. */
 	bool one_node_by_default;

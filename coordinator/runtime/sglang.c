@@ -35,31 +35,18 @@ static const struct sb_env cluster_env[] = {
 
 /* --- nodes --- */
 
-static unsigned size_of(const struct sb_words *words, const char *const *names)
-{
-	const char *text = sb_words_any(words, names);
-	long value = text ? strtol(text, NULL, 10) : 1;
-
-	return value > 0 && value <= SB_PARALLEL_MAX ? (unsigned)value : 1;
-}
-
 /* A template may have its sizes written out. */
 static int required_by_command(const struct sb_workload *w, unsigned *ret, struct sb_err *err)
 {
 	static const char *const tp[] = { "--tp-size", "--tp", "--tensor-parallel-size", NULL };
 	static const char *const pp[] = { "--pp-size", "--pp", "--pipeline-parallel-size", NULL };
-	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
 	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
-	enum sb_shell_kind kind;
-	bool has_template = false;
-	int rc = sb_template_add(w, &text, &has_template, NULL, err);
-	unsigned n;
+	int rc = sb_template_words(w, &words, err);
+	unsigned n = sb_words_size(&words, tp) * sb_words_size(&words, pp);
 
-	if (rc < 0 || !has_template || sb_shell_split(sb_strbuf_str(&text), &words, &kind, NULL))
-		return rc; /* a command that is none is refused where it is used */
-	n = size_of(&words, tp) * size_of(&words, pp);
-	*ret = n > 1 ? n : 0;
-	return 0;
+	if (rc == 0)
+		*ret = n > 1 ? n : 0;
+	return rc;
 }
 
 static int required(const struct sb_workload *w, unsigned *ret, struct sb_err *err)
