@@ -264,16 +264,6 @@ json_t *sb_render_message(const ProtobufCMessage *msg, const struct sb_mask *mas
 	return object;
 }
 
-int sb_render_json(FILE *out, const json_t *json, struct sb_err *err)
-{
-	if (!json)
-		return sb_err_nomem(err);
-	if (json_dumpf(json, out, JSON_INDENT(2) | JSON_ENCODE_ANY) < 0 ||
-			fputc('\n', out) == EOF || fflush(out) == EOF)
-		return sb_err_set(err, SB_E_INTERNAL, "cannot write the JSON document");
-	return 0;
-}
-
 const char *sb_render_enum(const ProtobufCEnumDescriptor *desc, int value, char *buf, size_t size)
 {
 	const ProtobufCEnumValue *row = protobuf_c_enum_descriptor_get_value(desc, value);

@@ -40,7 +40,8 @@ void sb_mask_done(struct sb_mask *mask);
  * out. Secret fields show SB_RENDER_HIDDEN, and so does @mask's (may be NULL). NULL when out of
  * memory; else json_decref(). */
 json_t *sb_render_message(const ProtobufCMessage *msg, const struct sb_mask *mask);
-/** Print @json with two blanks of indent and a line end. @json is not released. */
+/** Print @json with two blanks of indent and a line end; floats with the fewest digits that read
+ * back the same. @json is not released. */
 int sb_render_json(FILE *out, const json_t *json, struct sb_err *err);
 /** Name of @value without the enum's prefix, lower case: "ready" for JOB_READY. "?" if unknown. */
 const char *sb_render_enum(const ProtobufCEnumDescriptor *desc, int value, char *buf, size_t size);

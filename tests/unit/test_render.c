@@ -267,6 +267,35 @@ START_TEST(progress_in_a_file_is_whole_lines)
 }
 END_TEST
 
+START_TEST(a_document_is_json_with_short_floats)
+{
+	static const char *const same[] = { "{}", "[]", "null",
+		"{\"a\":[1,[],{},true,null,\"x\\n\"]}",
+		"[[[]],{\"k\\\"\":{\"z\":-1,\"a\":\"\u00e9\"}}]" };
+	static const char *const reals[] = { "0.8", "96.80000000000001", "1.0", "1e+16", "5e-324",
+		"-0.1" };
+	char *text, *want;
+	size_t len;
+
+	for (size_t i = 0; i < sb_countof(same) + sb_countof(reals); i++) {
+		const char *from = i < sb_countof(same) ? same[i] : reals[i - sb_countof(same)];
+		json_t *json = json_loads(from, JSON_DECODE_ANY, NULL);
+		FILE *out = open_memstream(&text, &len);
+
+		ck_assert_ptr_nonnull(json);
+		ck_assert_int_eq(sb_render_json(out, json, NULL), 0);
+		fclose(out);
+		text[len - 1] = '\0'; /* the line end */
+		want = i < sb_countof(same) ? json_dumps(json, JSON_INDENT(2) | JSON_ENCODE_ANY)
+					    : strdup(from);
+		ck_assert_str_eq(text, want);
+		free(text);
+		free(want);
+		json_decref(json);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("render");
@@ -284,6 +313,7 @@ int main(void)
 	tcase_add_test(tc, durations_and_sizes);
 	tcase_add_test(tc, nothing_steers_a_terminal);
 	tcase_add_test(tc, columns_line_up);
+	tcase_add_test(tc, a_document_is_json_with_short_floats);
 	tcase_add_test(tc, progress_in_a_file_is_whole_lines);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
