@@ -46,6 +46,13 @@ static const char list_details[] =
 		"Shown are the recipes of this folder and the bundled ones. QUERY is looked for in "
 		"name, file, model and description, in any case. The runtime is the one that `run` "
 		"would use. A file that is no good recipe is counted; -v says what is wrong.";
+static const char vram_details[] =
+		"The figures are the published tool's, GB being GiB: every layer counts as full "
+		"attention, every cache is split over all ranks, nothing is added for "
+		"activations. What the recipe's metadata leaves open is read from the model's "
+		"config.json, hf_quant_config.json and safetensors index in this machine's "
+		"Hugging Face cache (HF_HUB_CACHE, HF_HOME); nothing is fetched and no node is "
+		"asked.";
 
 #define OPTS(table, type) .options = (table), .opts_size = sizeof(struct type)
 
@@ -70,6 +77,9 @@ const struct command commands[] = {
 	{ "recipe search", "QUERY", "look for a recipe", list_details,
 			OPTS(list_options, list_opts), .min_args = 1, .max_args = 1,
 			.run = cmd_list },
+	{ "recipe vram", "RECIPE", "estimate how much memory a recipe takes", vram_details,
+			OPTS(vram_options, vram_opts), .min_args = 1, .max_args = 1,
+			.run = cmd_recipe_vram },
 	{ "job", NULL, "look at a single job" },
 	{ "job show", "TARGET", "show everything about a job", OPTS(job_show_options, job_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_job_show },

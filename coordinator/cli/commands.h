@@ -95,6 +95,14 @@ struct list_opts {
 extern const struct opt list_options[];
 int cmd_list(struct cli *cli, const struct call *call);
 
+struct vram_opts {
+	struct opt_int tp, max_model_len;
+	struct opt_float gpu_mem;
+	bool no_auto_detect, json;
+};
+extern const struct opt vram_options[];
+int cmd_recipe_vram(struct cli *cli, const struct call *call);
+
 struct help_opts {
 	bool markdown, man;
 };

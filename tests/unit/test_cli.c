@@ -778,6 +778,158 @@ START_TEST(a_mistyped_recipe_is_guessed)
 }
 END_TEST
 
+/* --- memory estimates, from a cache of models as the hub's library leaves it --- */
+
+#define COMMIT "0123456789abcdef0123456789abcdef01234567"
+
+static void cache_file(const char *name, const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/hf/hub/models--org--m/snapshots/" COMMIT "/%s", home,
+			name);
+	write_file(path, text);
+}
+
+/* A file of weights; sparse. */
+static void cache_shard(const char *name, off_t bytes)
+{
+	char path[256];
+
+	cache_file(name, "");
+	snprintf(path, sizeof(path), "%s/hf/hub/models--org--m/snapshots/" COMMIT "/%s", home,
+			name);
+	ck_assert_int_eq(truncate(path, bytes), 0);
+}
+
+static void make_cache(void)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/hf", home);
+	setenv("HF_HOME", path, 1);
+	unsetenv("HF_HUB_CACHE");
+	unsetenv("HUGGINGFACE_HUB_CACHE");
+	strcat(path, "/hub/models--org--m/snapshots/" COMMIT);
+	ck_assert_int_eq(sb_fs_mkdirs(path, 0700, NULL), 0);
+	snprintf(path, sizeof(path), "%s/hf/hub/models--org--m/refs", home);
+	ck_assert_int_eq(sb_fs_mkdirs(path, 0700, NULL), 0);
+	strcat(path, "/main");
+	write_file(path, COMMIT "\n");
+	cache_file("config.json",
+			"{\"torch_dtype\":\"bfloat16\",\"num_hidden_layers\":32,"
+			"\"num_attention_heads\":32,\"num_key_value_heads\":8,\"hidden_"
+			"size\":"
+			"4096}");
+	snprintf(recipe, sizeof(recipe), "%s/r.yaml", home);
+	write_file(recipe,
+			"model: org/m\nruntime: vllm\ncontainer: img:1\ndefaults:\n"
+			"  max_model_len: 32768\n  gpu_memory_utilization: 0.9\n");
+}
+
+static double vram_figure(const char *key)
+{
+	const struct result *r = RUN("recipe", "vram", recipe, "--tp", "2", "--json");
+	json_t *json = json_loads(r->out, 0, NULL);
+	double value;
+
+	ck_status(r, 0);
+	ck_assert_ptr_nonnull(json);
+	ck_assert_str_eq(json_string_value(json_object_get(json, "model")), "org/m");
+	value = json_number_value(json_object_get(json, key));
+	json_decref(json);
+	return value;
+}
+
+/* The second published example, its weights as files of the published sizes. */
+START_TEST(memory_is_estimated_from_the_cache)
+{
+	const struct result *r;
+
+	make_cache();
+	cache_file("model.safetensors.index.json",
+			"{\"metadata\":{\"total_size\":16060522496},\"weight_map\":{"
+			"\"a\":\"1.safetensors\",\"b\":\"2.safetensors\",\"c\":\"1."
+			"safetensors\"}"
+			"}");
+	cache_shard("1.safetensors", 9000000000);
+	cache_shard("2.safetensors", 7060530000);
+	r = RUN("recipe", "vram", recipe, "--tp", "2", "--json");
+	ck_status(r, 0);
+	ck_assert_str_eq(r->err, "");
+	ck_has(r->out, "\"model_weights_gb\": 14.957534149289131,");
+	ck_has(r->out, "\"available_kv_gb\": 101.42123292535544,");
+	ck_has(r->out, "\"max_context_tokens\": 1661685,");
+	ck_has(r->out, "\"gpu_memory_utilization\": 0.9,");
+	r = RUN("recipe", "vram", recipe, "--gpu-mem", "0.5", "--max-model-len", "1000");
+	ck_status(r, 0);
+	ck_has(r->out,
+			"Recipe:  r\nModel:   org/m\nRuntime: vllm-distributed\n\n"
+			"VRAM Estimation:\n  Model dtype:      bfloat16\n");
+	ck_has(r->out, "(max_model_len=1,000)");
+	ck_has(r->out, "gpu_memory_utilization: 50%");
+}
+END_TEST
+
+/* One shard is not there yet: the index knows the whole. */
+START_TEST(half_a_download_is_not_half_a_model)
+{
+	make_cache();
+	cache_file("model.safetensors.index.json",
+			"{\"metadata\":{\"total_size\":1073741824},\"weight_map\":{"
+			"\"a\":\"1.safetensors\",\"b\":\"2.safetensors\"}}");
+	cache_shard("1.safetensors", 1000);
+	ck_assert(vram_figure("model_weights_gb") == 1.0);
+	cache_shard("2.safetensors", 1073740824);
+	ck_assert(vram_figure("model_weights_gb") == 1.0);
+	cache_shard("2.safetensors", 2147482648);
+	ck_assert(vram_figure("model_weights_gb") == 2.0);
+}
+END_TEST
+
+START_TEST(memory_is_estimated_without_a_cache)
+{
+	const struct result *r;
+
+	make_cache();
+	setenv("HF_HUB_CACHE", "/nonexistent", 1);
+	r = RUN("recipe", "vram", recipe);
+	ck_status(r, 0);
+	ck_has(r->err, "org/m is not in the cache /nonexistent");
+	ck_has(r->out,
+			"Warning: model_params not available; model weight estimate is "
+			"zero");
+	ck_assert_str_eq(RUN("-q", "recipe", "vram", recipe)->err, "");
+	r = RUN("recipe", "vram", recipe, "--no-auto-detect");
+	ck_status(r, 0);
+	ck_assert_str_eq(r->err, "");
+	write_file(recipe, "model: ../../etc\nruntime: vllm\ncontainer: img:1\n");
+	r = RUN("recipe", "vram", recipe);
+	ck_status(r, 0);
+	ck_has(r->err, "'../../etc' is not org/name");
+	write_file(recipe,
+			"model: org/m\nruntime: vllm\ncontainer: img:1\nmetadata:\n"
+			"  num_layers: 52.0\n  model_vram: lots\n");
+	r = RUN("recipe", "vram", recipe);
+	ck_status(r, 1);
+	ck_has(r->err, "VRAM estimation failed: metadata.model_vram: expected a number");
+	unsetenv("HF_HUB_CACHE");
+}
+END_TEST
+
+START_TEST(a_broken_cache_is_left_out)
+{
+	const struct result *r;
+
+	make_cache();
+	cache_file("config.json", "{\"torch_dtype\": bfloat16}");
+	r = RUN("recipe", "vram", recipe);
+	ck_status(r, 0);
+	ck_has(r->err, "config.json is left out: line 1, column ");
+	ck_has(r->out, "Missing architecture info");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("cli");
@@ -796,6 +948,10 @@ int main(void)
 	tcase_add_test(words, recipes_are_listed_and_bad_ones_counted);
 	tcase_add_test(words, recipes_are_searched);
 	tcase_add_test(words, a_mistyped_recipe_is_guessed);
+	tcase_add_test(words, memory_is_estimated_from_the_cache);
+	tcase_add_test(words, half_a_download_is_not_half_a_model);
+	tcase_add_test(words, memory_is_estimated_without_a_cache);
+	tcase_add_test(words, a_broken_cache_is_left_out);
 	tcase_set_timeout(words, 60);
 	suite_add_tcase(s, words);
 	tcase_add_checked_fixture(flow, make_home, remove_home);
