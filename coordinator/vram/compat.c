@@ -174,6 +174,7 @@ static void weights(struct state *s)
 	double bytes;
 
 	e->weights_gb = (struct sb_vram_real){ true, 0 };
+	e->weights_known = s->model_vram.known;
 	if (s->model_vram.known)
 		e->weights_gb.value = s->model_vram.value;
 	else if (!truthy(&e->params))
@@ -181,7 +182,7 @@ static void weights(struct state *s)
 				"model_params not available; model weight estimate is zero");
 	else if (!*e->dtype)
 		vram_warn(&e->warnings, "model_dtype not available; model weight estimate is zero");
-	else if (sb_vram_dtype_bytes(e->dtype, &bytes))
+	else if ((e->weights_known = sb_vram_dtype_bytes(e->dtype, &bytes)))
 		e->weights_gb.value = (double)e->params.value * bytes / GIB;
 	else
 		vram_warn(&e->warnings, "Unknown dtype '%s'; cannot estimate model weight VRAM",

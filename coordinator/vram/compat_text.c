@@ -65,7 +65,11 @@ int sb_vram_compat_text(const struct sb_vram_compat *e, struct sb_strbuf *out)
 	if (e->pipeline_parallel > 1)
 		sb_strbuf_addf(out, "  Pipeline parallel: %lld\n", (long long)e->pipeline_parallel);
 	sb_strbuf_addf(out, "  Per-GPU total:    %.2f GB\n", e->per_gpu_gb.value);
-	sb_strbuf_addf(out, "  DGX Spark fit:    %s\n", e->fits ? "YES" : "EXCEEDS 121 GB");
+	/* The published tool says YES to weights that it does not know. */
+	sb_strbuf_addf(out, "  DGX Spark fit:    %s\n",
+			!e->fits                           ? "EXCEEDS 121 GB"
+					: e->weights_known ? "YES"
+							   : "UNKNOWN");
 	budget_text(e, out);
 	for (size_t i = 0; i < e->warnings.n; i++)
 		sb_strbuf_addf(out, "  Warning: %s\n", e->warnings.text[i]);

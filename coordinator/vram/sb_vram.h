@@ -102,7 +102,8 @@ struct sb_vram_compat {
 	char method[SB_VRAM_NAME_MAX];                            /* of quantization */
 	int64_t bits;                                             /* of a weight; 0 = unknown */
 	struct sb_vram_real utilization, usable_gb, available_gb, multiplier;
-	bool fits;
+	bool fits;          /* true also when the weights are unknown and count as 0 */
+	bool weights_known; /* else weights_gb is 0 and a warning says why */
 	struct sb_vram_warnings warnings;
 };
 /** @detect: look at @facts (false: the recipe's metadata alone). -SB_E_INVALID names the value of

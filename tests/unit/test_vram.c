@@ -840,6 +840,20 @@ START_TEST(odd_files_are_survived)
 }
 END_TEST
 
+/* 15: a dtype without a size; 17: nothing is known. */
+START_TEST(unknown_weights_are_not_said_to_fit)
+{
+	for (size_t i = 0; i < sb_countof(examples); i++) {
+		SB_CLEANUP(sb_strbuf_done) struct sb_strbuf out = SB_STRBUF_INIT;
+		struct sb_vram_compat e = estimate(&examples[i]);
+		bool unknown = i + 1 == 15 || i + 1 == 17;
+
+		ck_assert_int_eq(sb_vram_compat_text(&e, &out), 0);
+		ck_assert((strstr(sb_strbuf_str(&out), "fit:    UNKNOWN\n") != NULL) == unknown);
+	}
+}
+END_TEST
+
 START_TEST(a_share_of_nothing_prints_no_budget)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf out = SB_STRBUF_INIT;
@@ -886,6 +900,7 @@ int main(void)
 	tcase_add_test(published, other_examples_have_no_warning);
 	tcase_add_loop_test(published, text_is_the_published_one, 0, sb_countof(texts));
 	tcase_add_loop_test(published, halves_are_rounded_to_even, 0, sb_countof(lines));
+	tcase_add_test(published, unknown_weights_are_not_said_to_fit);
 	tcase_add_loop_test(steps, parameter_counts_are_read, 0, sb_countof(params));
 	tcase_add_test(steps, thousands_have_commas);
 	tcase_add_test(steps, dtypes_are_known_by_many_spellings);
