@@ -9,6 +9,8 @@
 
 #define DEPTH_MAX 8
 #define FILES_MAX 20000
+/* Beside the registries lie the rules of lint, which are no recipes. */
+#define RULES_FOLDER "rules"
 
 void recipe_source_done(struct recipe_source *source)
 {
@@ -133,6 +135,8 @@ static int add_registries(struct recipe_list *list, const char *root, struct sb_
 		SB_CLEANUP(sb_freep) struct dirent *entry = entries[i];
 		SB_CLEANUP(sb_freep) char *dir = sb_fs_join(root, entry->d_name);
 
+		if (!strcmp(entry->d_name, RULES_FOLDER))
+			continue;
 		if (rc == 0)
 			rc = dir ? add_folder(list, dir, entry->d_name, 0, DEPTH_MAX, err)
 				 : sb_err_nomem(err);
