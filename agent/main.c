@@ -240,6 +240,8 @@ static int wire(struct app *app, struct sb_err *err)
 			(rc = make_state(app, err)) < 0 ||
 			(rc = sb_mailbox_new(a->loop, &app->box, err)) < 0 ||
 			(rc = sb_node_new(a->identity.name, &a->node, err)) < 0 ||
+			(rc = sb_telemetry_new(a->loop, "/proc", "libnvidia-ml.so.1", &a->telemetry,
+					 err)) < 0 ||
 			(rc = sb_events_new(a->identity.name, &a->events, err)) < 0 ||
 			(rc = sb_parking_new(a, &a->parking, err)) < 0 ||
 			(rc = sb_engine_docker_new(
@@ -267,6 +269,7 @@ static void unwire(struct app *app)
 	sb_peers_free(app->peers);
 	sb_engine_free(a->engine);
 	sb_events_free(a->events);
+	sb_telemetry_free(a->telemetry);
 	sb_node_free(a->node);
 	sb_mailbox_free(app->box);
 	sb_audit_close(app->audit);

@@ -10,6 +10,7 @@
 #include "sb_jobs.h"
 #include "sb_node.h"
 #include "sb_rpc.h"
+#include "sb_telemetry.h"
 
 struct sb_parking;
 struct sb_pulls;
@@ -23,6 +24,7 @@ struct sb_agent {
 	sd_event *loop;
 	uint64_t started_boot_ms;
 	struct sb_node *node;
+	struct sb_telemetry *telemetry;
 	struct sb_engine *engine;
 	struct sb_events *events;
 	struct sb_jobs *jobs;

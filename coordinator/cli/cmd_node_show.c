@@ -1,4 +1,5 @@
 /* A node's own word on itself. */
+#include <stdarg.h>
 #include <string.h>
 
 #include "commands.h"
@@ -29,6 +30,94 @@ static void print_memory(const Sparkbus__NodeState *s)
 	field("Memory:", text);
 }
 
+/* "98.76" from hundredths. */
+static const char *hundredths(uint32_t value, char *text, size_t size)
+{
+	snprintf(text, size, "%u.%02u", value / 100, value % 100);
+	return text;
+}
+
+static void add_part(struct sb_strbuf *out, bool known, const char *fmt, ...) SB_PRINTF(3, 4);
+static void add_part(struct sb_strbuf *out, bool known, const char *fmt, ...)
+{
+	char text[64];
+	va_list ap;
+
+	if (!known)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	sb_strbuf_addf(out, "%s%s", out->len ? ", " : "", text);
+}
+
+static void print_load(const Sparkbus__Telemetry *t)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf load = SB_STRBUF_INIT;
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf stalls = SB_STRBUF_INIT;
+	const Sparkbus__Pressure *p = t->pressure ? t->pressure->memory : NULL;
+	char a[16], b[16];
+
+	if (t->cpu) {
+		add_part(&load, t->cpu->has_load1_case, "%s",
+				hundredths(t->cpu->load1, a, sizeof(a)));
+		add_part(&load, t->cpu->has_busy_case, "CPU %u%% busy", t->cpu->busy / 100);
+	}
+	if (load.len)
+		field("Load:", sb_strbuf_str(&load));
+	if (!p)
+		return;
+	add_part(&stalls, true, "some %s%%", hundredths(p->some_avg10, a, sizeof(a)));
+	add_part(&stalls, p->has_full_case, "all %s%%", hundredths(p->full_avg10, b, sizeof(b)));
+	sb_strbuf_adds(&stalls, " of the last 10 s waiting for memory");
+	field("Stalls:", sb_strbuf_str(&stalls));
+}
+
+static void print_gpu(const Sparkbus__Gpu *gpu)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	char used[32], total[32];
+
+	add_part(&text, true, "%s", gpu->name);
+	add_part(&text, gpu->has_utilization_case, "%u%% used", gpu->utilization_percent);
+	add_part(&text, gpu->has_temperature_case, "%d C", gpu->temperature_c);
+	add_part(&text, gpu->has_power_case, "%u.%u W", gpu->power_mw / 1000,
+			gpu->power_mw % 1000 / 100);
+	add_part(&text, gpu->has_sm_clock_case, "%u MHz", gpu->sm_clock_mhz);
+	add_part(&text, gpu->has_memory_total_case && gpu->has_memory_used_case, "%s of %s memory",
+			sb_render_bytes(gpu->memory_used_bytes, used, sizeof(used)),
+			sb_render_bytes(gpu->memory_total_bytes, total, sizeof(total)));
+	for (size_t i = 0; i < gpu->n_throttle; i++)
+		add_part(&text, strcmp(gpu->throttle[i], "idle") != 0, "slowed: %s",
+				gpu->throttle[i]);
+	field("GPU:", sb_strbuf_str(&text));
+	for (size_t i = 0; i < gpu->n_processes; i++) {
+		const Sparkbus__GpuProcess *p = gpu->processes[i];
+		char line[96];
+
+		snprintf(line, sizeof(line), "  pid %u: %s", p->pid,
+				p->has_memory_case ? sb_render_bytes(p->memory_bytes, used,
+								     sizeof(used))
+						   : "memory not told");
+		field("", line);
+	}
+}
+
+static void print_telemetry(const Sparkbus__Telemetry *t)
+{
+	print_load(t);
+	if (!t->gpu)
+		return;
+	for (size_t i = 0; i < t->gpu->n_gpus; i++)
+		print_gpu(t->gpu->gpus[i]);
+	if (t->gpu->sample && *t->gpu->sample->error)
+		field("GPU:", t->gpu->sample->error);
+	else if (!t->gpu->n_gpus)
+		field("GPU:", "none");
+	if (*t->gpu->driver_version)
+		field("Driver:", t->gpu->driver_version);
+}
+
 static void print_state(const struct cli_node *node, const Sparkbus__NodeState *s)
 {
 	char text[512], up[32];
@@ -44,6 +133,8 @@ static void print_state(const struct cli_node *node, const Sparkbus__NodeState *
 	snprintf(text, sizeof(text), "%s, %s, %u CPUs", s->kernel, s->machine, s->cpus);
 	field("Kernel:", text);
 	print_memory(s);
+	if (s->telemetry)
+		print_telemetry(s->telemetry);
 	if (s->engine && s->engine->reachable)
 		snprintf(text, sizeof(text), "%s (API %s)", s->engine->version,
 				s->engine->api_version);

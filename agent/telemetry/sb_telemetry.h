@@ -1,0 +1,29 @@
+/* sb_telemetry.h - what the node measures of itself once a second, without forking.
+ *
+ * One file per source: proc.c (memory, pressure, load), nvml.c (GPU, by dlopen). A source that is
+ * absent leaves its values absent and says why; nothing here is ever an error of the agent.
+ * NVML may hang for as long as a driver is stuck, so it is called on a thread of its own: the loop
+ * never waits for it, and its values grow old instead. */
+#ifndef SB_TELEMETRY_H
+#define SB_TELEMETRY_H
+
+#include <systemd/sd-event.h>
+
+#include "sb_err.h"
+#include "telemetry.pb-c.h"
+
+#define SB_TELEMETRY_INTERVAL_MS 1000u
+
+struct sb_telemetry;
+/** Take a first sample and go on once a second. @proc_root: "/proc", or a copy of it in tests.
+ * @nvml: name of NVIDIA's library. Free with sb_telemetry_free(). */
+int sb_telemetry_new(sd_event *loop, const char *proc_root, const char *nvml,
+		struct sb_telemetry **ret, struct sb_err *err);
+/** Does not wait for a call into NVML that hangs. */
+void sb_telemetry_free(struct sb_telemetry *telemetry);
+SB_DEFINE_CLEANUP(sb_telemetry_free, struct sb_telemetry *)
+
+/** The newest values, with their ages as of now. Borrowed: until the loop runs again. */
+const Sparkbus__Telemetry *sb_telemetry_get(struct sb_telemetry *telemetry);
+
+#endif

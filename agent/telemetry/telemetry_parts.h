@@ -1,0 +1,43 @@
+/* telemetry_parts.h - the sources of telemetry. */
+#ifndef SB_TELEMETRY_PARTS_H
+#define SB_TELEMETRY_PARTS_H
+
+#include "sb_telemetry.h"
+
+/** One text of procfs into its message; what is not there stays absent. Pure. */
+void telemetry_parse_meminfo(const char *text, Sparkbus__MemoryState *ret);
+/** /proc/pressure/{memory,cpu,io}. False when the text has no "some" line. */
+bool telemetry_parse_pressure(const char *text, Sparkbus__Pressure *ret);
+void telemetry_parse_loadavg(const char *text, Sparkbus__CpuState *ret);
+
+struct cpu_times {
+	uint64_t busy, all; /* clock ticks of all CPUs since boot */
+};
+/** The first line of /proc/stat. */
+bool telemetry_parse_stat(const char *text, struct cpu_times *ret);
+
+/* --- GPU --- */
+
+struct nvml;
+/* The library between two readings; zero is a valid empty one. */
+struct nvml_session {
+	void *handle;
+	struct nvml *n;
+	bool started;
+};
+/** Read everything on the calling thread, which may take for ever. Opens and starts @library when
+ * that is to be done. The result is the caller's; NULL when out of memory. */
+Sparkbus__GpuState *nvml_read(struct nvml_session *session, const char *library);
+void nvml_done(struct nvml_session *session);
+
+struct gpu_reader;
+/** A thread that reads when asked. */
+int gpu_reader_new(const char *library, struct gpu_reader **ret, struct sb_err *err);
+void gpu_reader_free(struct gpu_reader *reader);
+/** Ask for a reading unless one is under way. */
+void gpu_reader_ask(struct gpu_reader *reader);
+/** A result that came since the last call, the caller's; NULL when there is none. @ret_busy_ms: how
+ * long the reading under way has taken, 0 when none is. */
+Sparkbus__GpuState *gpu_reader_take(struct gpu_reader *reader, uint64_t *ret_busy_ms);
+
+#endif
