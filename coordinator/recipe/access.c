@@ -54,7 +54,9 @@ const char *sb_workload_image(const struct sb_workload *w)
 
 const struct sb_yaml_node *sb_workload_metadata(const struct sb_workload *w)
 {
-	return sb_yaml_get(w->recipe->root, "metadata");
+	const struct sb_yaml_node *node = sb_yaml_get(w->recipe->root, "metadata");
+
+	return sb_yaml_type(node) == SB_YAML_MAP ? node : NULL;
 }
 
 enum sb_mode sb_workload_mode(const struct sb_workload *w)

@@ -13,6 +13,7 @@ enum shape {
 	FLAG,   /* true or false, also in quotes */
 	MAP,    /* null is an error where the format says so */
 	MAYBE,  /* a map or null */
+	LOOSE,  /* a map or null; whatever else counts as null */
 	TEXTS,  /* a list of scalars, or null */
 	HOOKS,  /* text, or a list of texts and maps; one text is one entry, not its letters */
 };
@@ -39,11 +40,11 @@ static const struct {
 	{ "env", MAYBE },
 	{ "command", STRICT },
 	{ "runtime_config", MAP },
-	{ "metadata", MAYBE },
+	{ "metadata", LOOSE },
 	{ "benchmark", MAYBE },
 	{ "builder", STRICT },
 	{ "builder_config", MAP },
-	{ "executor_config", MAYBE },
+	{ "executor_config", LOOSE },
 	{ "distribution_config", MAYBE },
 	{ "pre_exec", HOOKS },
 	{ "post_exec", HOOKS },
@@ -155,6 +156,17 @@ static int check_hooks(const struct sb_recipe *recipe, const struct sb_yaml_node
 	return 0;
 }
 
+static int check_loose(const struct sb_yaml_node *node, const char *key, struct sb_diags *diags)
+{
+	enum sb_yaml_type type = sb_yaml_type(node);
+
+	if (type != SB_YAML_MAP && type != SB_YAML_NULL)
+		sb_diag_add(diags, SB_DIAG_WARNING, sb_yaml_line(node), sb_yaml_col(node),
+				"%s: expected a map, got %s; it is ignored", key,
+				sb_yaml_type_name(type));
+	return 0;
+}
+
 static bool node_int(const struct sb_yaml_node *node, int64_t *ret)
 {
 	double real = sb_yaml_float(node);
@@ -237,6 +249,8 @@ static int check_key(const struct sb_recipe *recipe, const char *key, enum shape
 		return type == SB_YAML_MAP || type == SB_YAML_NULL
 				? 0
 				: expected(recipe, node, key, "a map", err);
+	case LOOSE:
+		return check_loose(node, key, diags);
 	case TEXTS:
 		return check_texts(recipe, node, key, err);
 	case HOOKS:

@@ -387,7 +387,7 @@ static void note_unknown(const struct sb_workload *w, const struct sb_override *
 	for (size_t i = 0; i < sb_yaml_size(map); i++) {
 		const struct sb_yaml_node *key = sb_yaml_key(map, i);
 
-		if (!is_setting(sb_yaml_str(key)))
+		if (key && !is_setting(sb_yaml_str(key))) /* a list has no keys */
 			sb_diag_add(diags, SB_DIAG_WARNING, sb_yaml_line(key), sb_yaml_col(key),
 					"executor_config: unknown key '%s' is ignored",
 					sb_yaml_str(key));

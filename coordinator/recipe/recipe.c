@@ -114,14 +114,17 @@ static int take_env_var(struct sb_recipe *recipe, const struct sb_yaml_node *key
 	if (!*name || strchr(name, '='))
 		return sb_yaml_err(recipe->doc, key, err,
 				"env: expected the name of a variable, got '%.60s'", name);
-	if (type == SB_YAML_LIST || type == SB_YAML_MAP)
-		return sb_yaml_err(recipe->doc, value, err, "env.%.60s: expected text, got %s",
-				name, sb_yaml_type_name(type));
 	if (type == SB_YAML_NULL)
+		sb_strbuf_adds(&text, "None");
+	else
+		sb_yaml_render(value, &text);
+	if (type == SB_YAML_NULL || type == SB_YAML_LIST || type == SB_YAML_MAP)
+		/* the text of a list is not shown: it may hold a secret */
 		sb_diag_add(diags, SB_DIAG_WARNING, sb_yaml_line(key), sb_yaml_col(key),
-				"env.%s is null and becomes the text 'None'", name);
-	sb_yaml_render(value, &text);
-	expand(type == SB_YAML_NULL ? "None" : sb_strbuf_str(&text), getenv_fn, &full);
+				"env.%s is %s and becomes %s", name, sb_yaml_type_name(type),
+				type == SB_YAML_NULL ? "the text 'None'"
+						     : "text, as Python writes it");
+	expand(sb_strbuf_str(&text), getenv_fn, &full);
 	if (text.failed || full.failed || sb_env_set(&recipe->env, name, sb_strbuf_str(&full)) < 0)
 		return sb_err_nomem(err);
 	return 0;

@@ -77,7 +77,6 @@ static const struct {
 	{ BASE "defaults: [1]\n", "dir/r.yaml:3:11: ", "defaults: expected a map, got a list" },
 	{ BASE "defaults: x\n", "dir/r.yaml:3:11: ", "expected a map, got text" },
 	{ BASE "env: [A]\n", "dir/r.yaml:3:6: ", "env: expected a map" },
-	{ BASE "env: {A: [1]}\n", "dir/r.yaml:3:10: ", "env.A: expected text, got a list" },
 	{ BASE "env: {A=B: 1}\n", "dir/r.yaml:3:7: ", "name of a variable" },
 	{ BASE "command: [vllm]\n", "dir/r.yaml:3:10: ", "command: expected text" },
 	{ BASE "min_nodes: two\n", "dir/r.yaml:3:12: ", "min_nodes: expected a whole number" },
@@ -86,7 +85,6 @@ static const struct {
 	{ BASE "min_nodes: 99999999\n", "dir/r.yaml:3:12: ", "at most" },
 	{ BASE "solo_only: maybe\n", "dir/r.yaml:3:12: ", "true or false" },
 	{ BASE "runtime_config: null\n", "dir/r.yaml:3:17: ", "expected a map" },
-	{ BASE "metadata: [x]\n", "dir/r.yaml:3:11: ", "metadata: expected a map" },
 	{ BASE "mods: [a, {b: c}]\n", "dir/r.yaml:3:11: ", "mods[1]: expected text, got a map" },
 	{ BASE "mods: a\n", "dir/r.yaml:3:7: ", "a list of texts" },
 	{ BASE "pre_exec: [a, [b]]\n",
@@ -141,6 +139,53 @@ START_TEST(too_many_keys_are_refused)
 	f = resolve(sb_strbuf_str(&text), NULL, 0, NULL, NULL, 0);
 	ck_assert_int_eq(f.rc, -SB_E_INVALID);
 	ck_assert_ptr_nonnull(strstr(f.err.text, "dir/r.yaml:3:3: defaults: 1001 keys"));
+	done(&f);
+}
+END_TEST
+
+/* The format takes them; what they become is said. */
+START_TEST(texts_of_lists_and_maps_are_environment)
+{
+	struct fixture f = load(BASE "env:\n  A: [1, x, null]\n  B: {k: true}\n  C: []\n");
+	const struct sb_diag *d = find_diag(&f, "env.B is a map and becomes text");
+
+	ck_assert_str_eq(sb_workload_env(f.w, "A"), "[1, 'x', None]");
+	ck_assert_str_eq(sb_workload_env(f.w, "B"), "{'k': True}");
+	ck_assert_str_eq(sb_workload_env(f.w, "C"), "[]");
+	ck_assert_ptr_nonnull(d);
+	ck_assert_uint_eq(d->line, 5);
+	ck_assert_ptr_nonnull(find_diag(&f, "env.A is a list"));
+	done(&f);
+}
+END_TEST
+
+static const struct {
+	const char *yaml, *say; /* say: NULL = nothing to remark */
+} no_maps[] = {
+	{ "metadata: [x, y]\n", "metadata: expected a map, got a list; it is ignored" },
+	{ "metadata: text\n", "metadata: expected a map, got text; it is ignored" },
+	{ "metadata: null\n", NULL },
+	{ "executor_config: [privileged, true]\n",
+			"executor_config: expected a map, got a list; it is ignored" },
+	{ "executor_config: 1\n",
+			"executor_config: expected a map, got a whole number; it is ignored" },
+	{ "executor_config: null\n", NULL },
+};
+
+START_TEST(what_should_be_a_map_counts_as_none)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	struct fixture f;
+
+	sb_strbuf_addf(&text, "%s%s", BASE, no_maps[_i].yaml);
+	f = load(sb_strbuf_str(&text));
+	ck_assert_ptr_null(sb_workload_metadata(f.w));
+	ck_assert(!sb_workload_executor(f.w)->privileged);
+	ck_assert_uint_eq(f.diags.n, no_maps[_i].say ? 1 : 0);
+	if (no_maps[_i].say) {
+		ck_assert_ptr_nonnull(find_diag(&f, no_maps[_i].say));
+		ck_assert_uint_eq(f.diags.items[0].line, 3);
+	}
 	done(&f);
 }
 END_TEST
@@ -821,6 +866,8 @@ int main(void)
 	tcase_add_loop_test(tc, a_wrong_recipe_is_refused_at_its_place, 0, sb_countof(refused));
 	tcase_add_test(tc, a_huge_file_is_refused);
 	tcase_add_test(tc, too_many_keys_are_refused);
+	tcase_add_test(tc, texts_of_lists_and_maps_are_environment);
+	tcase_add_loop_test(tc, what_should_be_a_map_counts_as_none, 0, sb_countof(no_maps));
 	tcase_add_test(tc, remarks_have_lines_and_stop_nothing);
 	tcase_add_test(tc, names_come_from_the_file);
 	tcase_add_test(tc, an_override_splits_at_the_first_equals_sign);
