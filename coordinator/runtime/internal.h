@@ -72,6 +72,7 @@ int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const char *
 		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err);
 
 extern const struct sb_runtime sb_runtime_atlas;
+extern const struct sb_runtime sb_runtime_eugr_vllm;
 extern const struct sb_runtime sb_runtime_llama_cpp;
 extern const struct sb_runtime sb_runtime_sglang;
 extern const struct sb_runtime sb_runtime_vllm_distributed;

@@ -9,7 +9,7 @@ static const struct {
 	const struct sb_runtime *runtime;
 } table[] = {
 	{ "atlas", &sb_runtime_atlas },
-	{ "eugr-vllm", NULL },
+	{ "eugr-vllm", &sb_runtime_eugr_vllm },
 	{ "llama-cpp", &sb_runtime_llama_cpp },
 	{ "sglang", &sb_runtime_sglang },
 	{ "trtllm", NULL },

@@ -386,8 +386,8 @@ static const struct {
 	const char *yaml, *place, *say;
 	enum sb_code code;
 } refused[] = {
-	{ "runtime: eugr-vllm", "r.yaml:3:10: ",
-			"runtime 'eugr-vllm' is not supported by this version", SB_E_UNSUPPORTED },
+	{ "runtime: trtllm", "r.yaml:3:10: ", "runtime 'trtllm' is not supported by this version",
+			SB_E_UNSUPPORTED },
 	{ "runtime: foo", "r.yaml:3:10: ", "Unknown runtime: 'foo'", SB_E_INVALID },
 	{ "mods: [a]", "r.yaml:3:7: ", "mods is not supported by this version", SB_E_UNSUPPORTED },
 	{ "runtime_config:\n  build_args: [--x]", "r.yaml:4:15: ", "build_args is not supported",
@@ -420,6 +420,31 @@ START_TEST(what_cannot_run_is_refused_at_its_place)
 	ck_assert_msg(!strncmp(f.err.text, refused[_i].place, strlen(refused[_i].place)) &&
 					strstr(f.err.text, refused[_i].say),
 			"%s", f.err.text);
+	done(&f);
+}
+END_TEST
+
+START_TEST(what_comes_before_the_serve_command_is_in_argv_alone)
+{
+	struct fixture f = plan("model: m\nruntime: vllm-ray\ncontainer: docker.io/x/y:1\n"
+				"defaults: {tensor_parallel: 2}\ncommand: vllm serve m \"$A\"\n",
+			2);
+	const Sparkbus__RankSpec *head = f.plan->ranks[0], *worker = f.plan->ranks[1];
+	size_t at = 0;
+
+	ck_assert_str_eq(
+			head->serve_text, "vllm serve m \"$A\" --distributed-executor-backend ray");
+	ck_assert_str_eq(f.plan->serve_command, head->serve_text);
+	while (at < head->n_argv && strcmp(head->argv[at], "--") != 0)
+		at++;
+	ck_assert_uint_gt(at, 0);
+	ck_assert_uint_lt(at + 1, head->n_argv);
+	ck_assert_str_eq(head->argv[at + 1], "bash"); /* the text needs a shell */
+	ck_assert_str_eq(head->argv[head->n_argv - 1], head->serve_text);
+	ck_assert(head->options->init && worker->options->init);
+	ck_assert_str_eq(worker->argv[0], "ray");
+	ck_assert_ptr_nonnull(strstr(head->container_name, "_head"));
+	ck_assert_ptr_nonnull(strstr(worker->container_name, "_worker"));
 	done(&f);
 }
 END_TEST
@@ -487,6 +512,7 @@ int main(void)
 	tcase_add_test(tc, no_secret_is_shown);
 	tcase_add_test(tc, shell_text_runs_under_a_shell);
 	tcase_add_loop_test(tc, what_cannot_run_is_refused_at_its_place, 0, sb_countof(refused));
+	tcase_add_test(tc, what_comes_before_the_serve_command_is_in_argv_alone);
 	tcase_add_test(tc, the_sentinel_image_needs_no_builder);
 	tcase_add_test(tc, what_is_not_fetched_is_said);
 	tcase_add_test(tc, nodes_must_be_sound);

@@ -110,6 +110,54 @@ START_TEST(required_nodes_are_those_of_vllm)
 }
 END_TEST
 
+/* --- eugr-vllm --- */
+
+static const struct {
+	const char *recipe;
+	const char *warning, *note; /* NULL = none */
+} eugrs[] = {
+	{ "model: m\nruntime: eugr-vllm\ncommand: vllm serve m\n", NULL, "image vllm-node is not" },
+	{ "model: m\nruntime: eugr-vllm\n",
+			"[eugr-vllm] command template is recommended for eugr "
+			"recipes",
+			"image vllm-node is not" },
+	{ "model: m\nruntime: eugr-vllm\ncommand: vllm serve m\ncontainer: ' vllm-node-tf5'\n",
+			NULL, "image vllm-node-tf5 is not" },
+	{ "model: m\nruntime: eugr-vllm\ncommand: vllm serve m\ncontainer: ghcr.io/a/b:latest\n",
+			NULL, NULL },
+};
+
+static const char *remark_of(const struct sb_diags *diags, enum sb_diag_level level)
+{
+	for (size_t i = 0; i < diags->n; i++)
+		if (diags->items[i].level == level)
+			return diags->items[i].text;
+	return NULL;
+}
+
+START_TEST(eugr_tells_what_its_recipes_lack)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf out = SB_STRBUF_INIT;
+	struct sb_diags diags = SB_DIAGS_INIT;
+	struct sb_workload *w = load(eugrs[_i].recipe);
+	struct sb_launch launch = { w, addresses, 2, 25000 };
+	const struct sb_runtime *eugr = NULL;
+	const char *warning, *note;
+
+	ck_assert_int_eq(sb_runtime_find("eugr-vllm", &eugr, NULL), 0);
+	ck_assert_int_eq(eugr->serve(&launch, &out, &diags, NULL), 0);
+	ck_assert_str_eq(sb_strbuf_str(&out), "vllm serve m --distributed-executor-backend ray");
+	warning = remark_of(&diags, SB_DIAG_WARNING);
+	note = remark_of(&diags, SB_DIAG_NOTE);
+	ck_assert_pstr_eq(warning, eugrs[_i].warning);
+	ck_assert_int_eq(note != NULL, eugrs[_i].note != NULL);
+	if (note)
+		ck_assert_ptr_nonnull(strstr(note, eugrs[_i].note));
+	sb_diags_done(&diags);
+	sb_workload_free(w);
+}
+END_TEST
+
 /* --- ranks --- */
 
 static void rank_of(const char *serve, size_t n, unsigned rank, struct sb_rank_part *part)
@@ -382,6 +430,7 @@ int main(void)
 	tcase_add_loop_test(tc, several_nodes_serve_by_ray, 0, sb_countof(commands));
 	tcase_add_test(tc, data_parallelism_names_the_other_runtime);
 	tcase_add_test(tc, required_nodes_are_those_of_vllm);
+	tcase_add_loop_test(tc, eugr_tells_what_its_recipes_lack, 0, sb_countof(eugrs));
 	tcase_add_test(tc, the_head_starts_ray_and_then_serves);
 	tcase_add_test(tc, the_others_join_at_their_own_address);
 	tcase_add_test(tc, one_node_needs_no_cluster);
