@@ -53,6 +53,11 @@ static const char vram_details[] =
 		"config.json, hf_quant_config.json and safetensors index in this machine's "
 		"Hugging Face cache (HF_HUB_CACHE, HF_HOME); nothing is fetched and no node is "
 		"asked.";
+static const char show_details[] =
+		"Shown is what the file says, without overrides and with $NAME left alone. Values "
+		"of "
+		"variables that look like a secret are hidden. The runtime is the one that `run` "
+		"would use.";
 
 #define OPTS(table, type) .options = (table), .opts_size = sizeof(struct type)
 
@@ -71,6 +76,8 @@ const struct command commands[] = {
 			.max_args = 1, .run = cmd_list },
 	{ "search", "QUERY", "look for a recipe", list_details, OPTS(list_options, list_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_list },
+	{ "show", "RECIPE", "show a recipe", show_details, OPTS(show_options, show_opts),
+			.min_args = 1, .max_args = 1, .run = cmd_show },
 	{ "recipe", NULL, "look at recipes" },
 	{ "recipe list", "[QUERY]", "list the recipes", list_details, OPTS(list_options, list_opts),
 			.max_args = 1, .run = cmd_list },
@@ -80,6 +87,8 @@ const struct command commands[] = {
 	{ "recipe vram", "RECIPE", "estimate how much memory a recipe takes", vram_details,
 			OPTS(vram_options, vram_opts), .min_args = 1, .max_args = 1,
 			.run = cmd_recipe_vram },
+	{ "recipe show", "RECIPE", "show a recipe", show_details, OPTS(show_options, show_opts),
+			.min_args = 1, .max_args = 1, .run = cmd_show },
 	{ "job", NULL, "look at a single job" },
 	{ "job show", "TARGET", "show everything about a job", OPTS(job_show_options, job_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_job_show },

@@ -103,6 +103,13 @@ struct vram_opts {
 extern const struct opt vram_options[];
 int cmd_recipe_vram(struct cli *cli, const struct call *call);
 
+struct show_opts {
+	const char *save;
+	bool force, json;
+};
+extern const struct opt show_options[];
+int cmd_show(struct cli *cli, const struct call *call);
+
 struct help_opts {
 	bool markdown, man;
 };

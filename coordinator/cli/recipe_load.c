@@ -38,25 +38,51 @@ json_t *recipe_text_json(const char *text)
 	return copy ? json_string(copy) : NULL;
 }
 
-json_t *recipe_value_json(const struct sb_value *value)
+static json_t *list_json(const struct sb_yaml_node *list)
 {
-	double real;
+	json_t *json = json_array();
 
-	if (!value || value->type == SB_YAML_NULL)
+	for (size_t i = 0; i < sb_yaml_size(list); i++)
+		json_array_append_new(json, recipe_yaml_json(sb_yaml_at(list, i)));
+	return json;
+}
+
+static json_t *map_json(const struct sb_yaml_node *map)
+{
+	json_t *json = json_object();
+
+	for (size_t i = 0; i < sb_yaml_size(map); i++)
+		json_object_set_new(json, sb_yaml_str(sb_yaml_key(map, i)),
+				recipe_yaml_json(sb_yaml_at(map, i)));
+	return json;
+}
+
+static json_t *scalar_json(const struct sb_yaml_node *node)
+{
+	enum sb_yaml_type type = sb_yaml_type(node);
+
+	if (type == SB_YAML_NULL)
 		return json_null();
-	if (value->type == SB_YAML_BOOL)
-		return json_boolean(value->truthy);
-	if (value->type == SB_YAML_INT)
-		return json_integer(strtoll(value->text, NULL, 10));
-	real = strtod(value->text, NULL);
-	if (value->type == SB_YAML_FLOAT && isfinite(real))
-		return json_real(real);
-	return json_string(value->text);
+	if (type == SB_YAML_BOOL)
+		return json_boolean(sb_yaml_bool(node));
+	if (type == SB_YAML_INT)
+		return json_integer(sb_yaml_int(node));
+	if (type == SB_YAML_FLOAT && isfinite(sb_yaml_float(node)))
+		return json_real(sb_yaml_float(node));
+	return json_string(sb_yaml_str(node));
+}
+
+json_t *recipe_yaml_json(const struct sb_yaml_node *node)
+{
+	if (sb_yaml_type(node) == SB_YAML_LIST)
+		return list_json(node);
+	return sb_yaml_type(node) == SB_YAML_MAP ? map_json(node) : scalar_json(node);
 }
 
 json_t *recipe_json(const struct recipe_source *source, const struct sb_workload *w)
 {
 	const char *slash = strrchr(source->path, '/');
+	const struct sb_yaml_node *defaults = sb_workload_key(w, "defaults");
 	unsigned max = sb_workload_max_nodes(w);
 
 	return json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o}", "name",
@@ -68,6 +94,6 @@ json_t *recipe_json(const struct recipe_source *source, const struct sb_workload
 			sb_workload_runtime(w), "builder", sb_workload_builder(w), "min_nodes",
 			(int)sb_workload_min_nodes(w), "max_nodes",
 			max ? json_integer(max) : json_null(), "tp",
-			recipe_value_json(sb_workload_config(w, "tensor_parallel")), "gpu_mem",
-			recipe_value_json(sb_workload_config(w, "gpu_memory_utilization")));
+			recipe_yaml_json(sb_yaml_get(defaults, "tensor_parallel")), "gpu_mem",
+			recipe_yaml_json(sb_yaml_get(defaults, "gpu_memory_utilization")));
 }

@@ -48,8 +48,8 @@ int recipe_resolve(const char *path, struct sb_strbuf *ret_text, struct sb_workl
 
 /** What listings and `show` have in common: name, path, registry, model, runtime, nodes, ... */
 json_t *recipe_json(const struct recipe_source *source, const struct sb_workload *w);
-/** A configuration value with its type; lists and maps as text. NULL is null. */
-json_t *recipe_value_json(const struct sb_value *value);
+/** A value of a recipe with its type; a number that JSON has not becomes text. */
+json_t *recipe_yaml_json(const struct sb_yaml_node *node);
 /** Text of a file name or an error, as JSON takes it. */
 json_t *recipe_text_json(const char *text);
 

@@ -63,8 +63,7 @@ static int take_texts(char ***field, size_t *ret_n, char *const *items, size_t n
 
 /* --- environment --- */
 
-/* Names whose values must not be shown. */
-static bool is_secret(const char *name)
+bool sb_plan_env_is_secret(const char *name)
 {
 	static const char *const parts[] = { "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL",
 		"API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY" };
@@ -148,7 +147,7 @@ static int take_env(const struct rank_shared *shared, Sparkbus__RankSpec *spec)
 		if (!var || sb_plan_text(&var->name, env[i].name) < 0 ||
 				sb_plan_text(&var->value, env[i].value) < 0)
 			return -SB_E_NOMEM;
-		var->secret = is_secret(env[i].name);
+		var->secret = sb_plan_env_is_secret(env[i].name);
 	}
 	return 0;
 }

@@ -34,6 +34,9 @@ struct sb_plan_input {
 int sb_plan_compile(const struct sb_workload *workload, const struct sb_plan_input *input,
 		struct sb_diags *diags, Sparkbus__LaunchPlan **ret, struct sb_err *err);
 
+/** Whether the value of a variable called @name must not be shown. */
+bool sb_plan_env_is_secret(const char *name);
+
 /** "sparkbus_" + 12 hex digits of SHA-256 over the identity parts (recipe format, job identity). */
 int sb_plan_job_id(const struct sb_workload *workload, const struct sb_plan_node *nodes,
 		size_t n_nodes, char ret_id[32], struct sb_err *err);

@@ -930,6 +930,96 @@ START_TEST(a_broken_cache_is_left_out)
 }
 END_TEST
 
+static const char full_recipe[] =
+		"recipe_version: '2'\nmodel: me/full\ncontainer: img:2\nmax_nodes: 4\n"
+		"description: All there is\nmetadata: {maintainer: A. Person}\nmods: [mods/x]\n"
+		"defaults:\n  port: 8000\n  gpu_memory_utilization: 0.85\n  extra: [a, 2]\n"
+		"env:\n  Z: last\n  HF_TOKEN: $HF_TOKEN\n  API_KEY: sk-very-secret\n"
+		"command: |\n  vllm serve {model} \\\n    --api-key sk-very-secret\n";
+
+START_TEST(a_recipe_is_shown)
+{
+	const struct result *r;
+
+	make_recipes();
+	write_file("full.yaml", full_recipe);
+	setenv("HF_TOKEN", "hf_abcdefgh", 1);
+	r = RUN("show", "full");
+	ck_status(r, 0);
+	ck_assert_str_eq(r->out,
+			"Name:         full\nDescription:  All there is\n"
+			"Maintainer:   A. Person\nRuntime:      vllm-distributed\n"
+			"Builder:      eugr\nModel:        me/full\nContainer:    img:2\n"
+			"Nodes:        1 - 4\nAlso has:     mods\nFrom:         a file, "
+			"./full.yaml\n"
+			"\nDefaults:\n  extra: ['a', 2]\n  gpu_memory_utilization: 0.85\n"
+			"  port: 8000\n"
+			"\nEnvironment:\n  API_KEY=***\n  HF_TOKEN=$HF_TOKEN\n  Z=last\n"
+			"\nCommand:\n  vllm serve {model} \\\n    --api-key ***\n");
+	r = RUN("recipe", "show", "@extra/llama");
+	ck_status(r, 0);
+	ck_has(r->out, "Nodes:        1 - unlimited\n");
+	ck_has(r->out, "From:         bundled, ");
+	ck_not(r->out, "Defaults:");
+	r = RUN("show", "slip.yml");
+	ck_status(r, 1);
+	ck_has(r->err, "slip.yml:2:");
+	r = RUN("show", "fulll");
+	ck_status(r, 1);
+	ck_has(r->err, "Did you mean 'full'?");
+}
+END_TEST
+
+START_TEST(a_recipe_is_shown_as_json)
+{
+	const struct result *r;
+	json_t *json, *defaults;
+
+	make_recipes();
+	write_file("full.yaml", full_recipe);
+	r = RUN("show", "./full.yaml", "--json");
+	ck_status(r, 0);
+	ck_not(r->out, "sk-very-secret");
+	ck_has(r->out, ": 0.85");
+	json = json_loads(r->out, 0, NULL);
+	ck_assert_ptr_nonnull(json);
+	ck_assert_str_eq(json_string_value(json_object_get(json, "origin")), "path");
+	ck_assert_str_eq(json_string_value(json_object_get(json, "mode")), "auto");
+	defaults = json_object_get(json, "defaults");
+	ck_assert_int_eq(json_integer_value(json_object_get(defaults, "port")), 8000);
+	ck_assert_uint_eq(json_array_size(json_object_get(defaults, "extra")), 2);
+	ck_assert_str_eq(json_string_value(
+					 json_object_get(json_object_get(json, "env"), "HF_TOKEN")),
+			"$HF_TOKEN");
+	json_decref(json);
+}
+END_TEST
+
+START_TEST(a_recipe_is_saved)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	const struct result *r;
+
+	make_recipes();
+	write_file("full.yaml", full_recipe);
+	r = RUN("show", "full", "--save", "copy.yaml");
+	ck_status(r, 0);
+	ck_has(r->err, "Saved to copy.yaml.");
+	ck_assert_int_eq(sb_fs_read("copy.yaml", 1 << 20, &text, NULL), 0);
+	ck_assert_str_eq(sb_strbuf_str(&text), full_recipe);
+	r = RUN("show", "@extra/llama", "--save", "copy.yaml");
+	ck_status(r, 1);
+	ck_has(r->err, "copy.yaml is there already");
+	sb_strbuf_reset(&text);
+	ck_assert_int_eq(sb_fs_read("copy.yaml", 1 << 20, &text, NULL), 0);
+	ck_assert_str_eq(sb_strbuf_str(&text), full_recipe);
+	ck_status(RUN("show", "@extra/llama", "--save", "copy.yaml", "--force"), 0);
+	ck_has(RUN("show", "copy")->out, "org/m:Q4");
+	ck_status(RUN("show", "full", "--save", "no/such/folder"), 1);
+	ck_status(RUN("show", "full", "--force"), 2);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("cli");
@@ -952,6 +1042,9 @@ int main(void)
 	tcase_add_test(words, half_a_download_is_not_half_a_model);
 	tcase_add_test(words, memory_is_estimated_without_a_cache);
 	tcase_add_test(words, a_broken_cache_is_left_out);
+	tcase_add_test(words, a_recipe_is_shown);
+	tcase_add_test(words, a_recipe_is_shown_as_json);
+	tcase_add_test(words, a_recipe_is_saved);
 	tcase_set_timeout(words, 60);
 	suite_add_tcase(s, words);
 	tcase_add_checked_fixture(flow, make_home, remove_home);
