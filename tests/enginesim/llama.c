@@ -67,7 +67,7 @@ static void configure(const struct es_args *a)
 	c->names[0] = es_args_str(a, "alias", c->model);
 	c->n_names = 1;
 	c->any_name = true;
-	c->n_api_keys = es_args_list(a, "api-key", &c->api_keys);
+	es_api_keys(a, "LLAMA_API_KEY");
 	c->max_model_len = in_range(a, "ctx-size", CONTEXT_DEFAULT);
 	c->max_num_seqs = in_range(a, "parallel", SLOTS_DEFAULT);
 	c->ranks = 1;

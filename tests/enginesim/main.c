@@ -13,6 +13,7 @@ static const struct es_personality *const personalities[] = {
 	&es_python,
 	&es_llama_server,
 	&es_rpc_server,
+	&es_ray,
 };
 
 static const struct es_personality *find(const char *name)

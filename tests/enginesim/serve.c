@@ -43,6 +43,19 @@ const char *es_plain(const char *text)
 	return text;
 }
 
+void es_api_keys(const struct es_args *a, const char *variable)
+{
+	static const char *key[1];
+	struct es_config *c = &es_config;
+
+	c->n_api_keys = es_args_list(a, "api-key", &c->api_keys);
+	key[0] = variable ? getenv(variable) : NULL;
+	if (!c->n_api_keys && key[0] && *key[0]) {
+		c->api_keys = key;
+		c->n_api_keys = 1;
+	}
+}
+
 void es_pace_init(void)
 {
 	struct es_config *c = &es_config;

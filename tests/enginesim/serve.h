@@ -17,6 +17,9 @@ int es_positive(const struct es_args *a, const char *name, long long fallback);
 /** es_plain() - @text, which can stand in a label and in a line of the rendezvous, or an error */
 const char *es_plain(const char *text);
 
+/** es_api_keys() - take them from --api-key, or else from a variable, if the engine has one */
+void es_api_keys(const struct es_args *a, const char *variable);
+
 /** es_pace_init() - the part of es_config that comes from the environment */
 void es_pace_init(void);
 

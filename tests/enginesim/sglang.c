@@ -75,7 +75,6 @@ static void configure(const struct plan *p)
 {
 	const struct es_args *a = p->args;
 	struct es_config *c = &es_config;
-	const char *const *keys;
 	double share = strtod(es_args_str(a, "mem-fraction-static", "0.85"), NULL);
 	long long len = es_args_int(a, "context-length", 32768);
 
@@ -87,8 +86,7 @@ static void configure(const struct plan *p)
 	c->model = es_plain(es_args_str(a, "model-path", NULL));
 	c->names[0] = es_plain(es_args_str(a, "served-model-name", c->model));
 	c->n_names = 1;
-	c->n_api_keys = es_args_list(a, "api-key", &keys);
-	c->api_keys = keys;
+	es_api_keys(a, NULL);
 	c->max_model_len = len > 0 && len < 100000000 ? (long)len : 32768;
 	c->max_num_seqs = es_positive(a, "max-running-requests", 48);
 	c->ranks = p->nnodes;

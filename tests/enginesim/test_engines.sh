@@ -111,5 +111,58 @@ ENGINESIM_FAULT=oom_load launch ll-o "${ls[@]}" --port $((port + 1))
 ok 'llama: out of memory' eval "status_is 1 $pid && has $dir/ll-o.log 'cudaMalloc failed: out of memory'"
 ok 'llama: a file that is not there' dies 1 "failed to open GGUF file '/no.gguf'" llama-server -m /no.gguf --port $((port + 1))
 
+### Ray
+export ENGINESIM_RAY_DIR=$dir/traces
+nodes() { ray status | awk '/^[A-Z]/ { in_active = $1 == "Active:" } in_active && /^ 1 node_[0-9a-f]+$/ { n++ } END { print n + 0 }'; }
+ok 'ray: an unknown flag' refused 2 'Error: No such option: --foo' ray start --head --foo
+ok 'ray: how to get help' refused 2 "Try 'ray start --help' for help." ray start --foo=1
+ok 'ray: no beginnings' refused 2 'No such option: --addr' ray start --addr x
+ok 'ray: a missing value' refused 2 "Option '--port' requires an argument." ray start --head --port
+ok 'ray: not an int' refused 2 "Invalid value for '--port': 'x' is not a valid integer." ray start --head --port x
+ok 'ray: no positional' refused 2 'Got unexpected extra argument (x)' ray start --head x
+ok 'ray: an unknown command' refused 2 "No such command 'up'" ray up
+ok 'ray: what launches start' env ENGINESIM_PARSE_ONLY=1 ray start --block --head --port 46379 --node-ip-address 10.0.0.11 \
+	--include-dashboard=True --dashboard-host 0.0.0.0 --dashboard-port 8265 --disable-usage-stats
+ok 'ray: head or address' dies 1 'Either --head or --address must be given' ray start
+ok 'ray: no cluster to tell of' dies 1 'Could not find any running Ray instance' ray status
+ok 'ray: nothing to stop' eval "ray stop | grep -q 'Did not find any active'"
+free_port
+gcs=$port
+ok 'ray: nobody to join' env ENGINESIM_JOIN_TIMEOUT=0.3 bash -c "! ray start --address=127.0.0.1:$gcs 2>$dir/alone && grep -q 'Failed to connect to GCS at address' $dir/alone"
+launch ray-1 ray start --block --address="127.0.0.1:$gcs" --node-ip-address 127.0.0.3
+w1=$pid
+ok 'ray: the head starts and comes back' eval "ray start --head --port $gcs --node-ip-address 127.0.0.1 --disable-usage-stats | grep -q 'Ray runtime started'"
+ok 'ray: a busy port' dies 1 'is already running at' ray start --head --port "$gcs" --node-ip-address 127.0.0.1
+pid=$w1
+ok 'ray: the worker was patient' await ray-1 'will now block forever'
+ok 'ray: two nodes' until_is 2 nodes
+launch ray-2 ray start --block --address="127.0.0.1:$gcs" --node-ip-address 127.0.0.4
+w2=$pid
+ok 'ray: three nodes' until_is 3 nodes
+ok 'ray: its sections' same "$(ray status | grep -E '^[A-Z].*:$|^=' | sed 's/[0-9]//g' | xargs)" \
+	'======== Autoscaler status: -- ::. ======== Active: Pending: Recent failures: Total Usage: Total Constraints: Total Demands:'
+over=(vllm serve org/m --distributed-executor-backend ray --host 127.0.0.1)
+ok 'ray: more GPUs than there are' dies 1 'number of required GPUs exceeds the total number of available GPUs in the placement group (4 > 3)' "${over[@]}" -tp 4 --port 0
+free_port
+launch ray-v "${over[@]}" -tp 3 --port "$port"
+server=$pid
+ok 'ray: vLLM spreads over it' await ray-v 'Uvicorn running on'
+ok 'ray: one token' one_token
+ok 'ray: it speaks for three nodes' eval "post /v1/chat/completions '${chat/1\}/99\}}' | grep -q 'across 3 ranks'"
+ok 'ray: the GPUs are taken' eval "ray status | grep -qxF ' 3.0/3.0 GPU'"
+kill -KILL "$w2"
+wait "$w2" 2>/dev/null
+ok 'ray: a node dies: vLLM goes with 1' eval "status_is 1 $server && has $dir/ray-v.log ActorDiedError"
+ok 'ray: two nodes are left' until_is 2 nodes
+ok 'ray: the third one failed' eval "ray status | grep -qE '^ node_[0-9a-f]{56}: NodeTerminated'"
+ok 'ray: the GPUs are free' until_is ' 0.0/2.0 GPU' eval "ray status | grep GPU"
+launch ray-3 ray start --block --address="127.0.0.1:$gcs"
+until_is 3 nodes >/dev/null
+kill -TERM "$pid"
+ok 'ray: SIGTERM ends a worker' status_is 1 "$pid"
+rm "$dir/traces/node.$w1" # or it would be stopped, too
+ok 'ray: the head is stopped' eval "ray stop | grep -q '^Stopped all'"
+ok 'ray: the worker goes with 1' eval "status_is 1 $w1 && has $dir/ray-1.log 'Some Ray subprocesses exited unexpectedly'"
+
 echo "1..$count"
 exit "$failed"

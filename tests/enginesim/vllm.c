@@ -11,6 +11,7 @@
 #include "fault.h"
 #include "http.h"
 #include "mesh.h"
+#include "ray.h"
 #include "serve.h"
 
 #include <stdio.h>
@@ -72,6 +73,13 @@ static void place_replicas(struct plan *p)
 		es_config_error("ValueError: enginesim: at most %d replicas", ES_MESH_MAX);
 }
 
+/* Without a cluster that it could join, vLLM makes do with this node. */
+static bool uses_ray(const struct es_args *a)
+{
+	return !strcmp(es_args_str(a, "distributed-executor-backend", "mp"), "ray") &&
+			es_ray_found();
+}
+
 static void check_world(const struct plan *p)
 {
 	int gpus = (int)es_env_num("ENGINESIM_GPUS_PER_NODE", 1);
@@ -90,6 +98,8 @@ static void check_world(const struct plan *p)
 				world, p->nnodes);
 	if (world / p->nnodes <= gpus)
 		return;
+	if (p->nnodes == 1 && uses_ray(&p->args))
+		return; /* the cluster will say */
 	if (!strcmp(backend, "ray"))
 		es_config_error("ValueError: The number of required GPUs exceeds the total number "
 				"of "
@@ -153,7 +163,7 @@ static void configure_engine(const struct plan *p)
 		c->names[i] = es_plain(names[i]);
 	if (!c->n_names)
 		c->names[c->n_names++] = c->model;
-	c->n_api_keys = es_args_list(a, "api-key", &c->api_keys);
+	es_api_keys(a, "VLLM_API_KEY");
 	c->max_model_len = len > 0 && len < 100000000 ? (long)len : MODEL_LEN_DEFAULT;
 	c->max_num_seqs = es_positive(a, "max-num-seqs", 256);
 	c->ranks = p->nnodes * p->dp / p->dp_count;
@@ -188,6 +198,8 @@ static void meet(struct plan *p)
 		.count = p->dp_count,
 		.timeout = timeout,
 		.port = (int)es_args_int(a, "data-parallel-rpc-port", DP_PORT_DEFAULT) };
+	if (p->nnodes == 1 && uses_ray(a))
+		es_config.ranks = es_ray_take(p->tp * p->pp);
 	if (p->nnodes > 1)
 		es_mesh_join(&p->world);
 	if (p->dp_count < p->dp && p->node_rank == 0)
