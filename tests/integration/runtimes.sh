@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# One recipe of every runtime on two nodes: READY, an answer, and gone without a trace. The recipes
+# are those of the corpus, under the names of the images that they ask for.
+. "$(dirname "$0")/../testbed/lib.sh"
+corpus=$SB_SOURCE/tests/golden/corpus/handmade
+
+testbed_up 2 --image scitrera/dgx-spark-vllm:latest \
+	--image ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest \
+	--image scitrera/dgx-spark-llama-cpp:latest --image scitrera/dgx-spark-sglang:latest
+head=$TESTBED_NET.11
+
+containers() { node_docker "$1" ps -aq --filter label=sparkbus.job | wc -l; }
+both_empty() { [ "$(containers spark1)$(containers spark2)" = 00 ]; }
+json() { jq -r "$1" <<<"$out"; }
+main_path() { node_docker "$1" inspect -f '{{.Path}} {{join .Args " "}}' "$(node_docker "$1" ps -q)"; }
+
+launch() # RUNTIME RECIPE PORT WORKER-COMMAND [OPTION...]
+{
+	local runtime=$1 recipe=$2 port=$3 worker=$4
+	shift 4
+	run_expect 0 "$runtime: run" sparkbus run "$corpus/$recipe.yaml" --no-follow "$@" || return
+	run_expect 0 "$runtime: status" sparkbus status --json
+	is "$(json '.jobs[0].state')" READY "$runtime: the job is READY"
+	is "$(json '[.jobs[0].ranks[].state] | join(",")')" RUNNING,RUNNING "$runtime: both ranks run"
+	is "$(containers spark1)$(containers spark2)" 11 "$runtime: one container on each node"
+	like "$(main_path spark2)" "$worker" "$runtime: the second node's command"
+	run_expect 0 "$runtime: it answers" curl -sf --max-time 10 "http://$head:$port/v1/chat/completions" \
+		-H 'Content-Type: application/json' \
+		-d '{"messages":[{"role":"user","content":"hello"}],"max_tokens":24}'
+	is "$(json .usage.completion_tokens)" 24 "$runtime: with tokens"
+	like "$(json '.choices[0].message.content')" 'across 2 ranks' "$runtime: of both ranks"
+	run_expect 0 "$runtime: stop" sparkbus stop --all
+	like "$out" 'gone from the engine' "$runtime: with evidence of the container"
+	like "$out" "port $port is closed" "$runtime: and of the port"
+	is "$(containers spark1)$(containers spark2)" 00 "$runtime: nothing is left"
+}
+
+# What becomes of a job when the second node's rank dies.
+loses_a_rank() # RUNTIME RECIPE
+{
+	run_expect 0 "$1: run again" sparkbus run "$corpus/$2.yaml" --no-follow || return
+	node_docker spark2 kill "$(node_docker spark2 ps -q)" >/dev/null
+	wait_until 30 "$1: its second rank dies: the job is torn down" both_empty
+	run_expect 0 "$1: status --all" sparkbus status --all
+	like "$out" 'rank 1 .*137' "$1: and says which rank died"
+	run sparkbus stop --all
+}
+
+launch vllm-distributed vd 8000 'vllm serve .* --node-rank 1 .*--headless'
+launch llama-cpp lc 8000 'rpc-server --host .* --port 50052'
+launch sglang sg 30000 'sglang.launch_server .* --node-rank 1'
+launch vllm-ray ray 8000 'ray start --block --address'
+
+loses_a_rank llama-cpp lc
+loses_a_rank sglang sg
+loses_a_rank vllm-ray ray
+
+done_testing
