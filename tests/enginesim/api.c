@@ -237,3 +237,14 @@ const struct es_route es_llama_routes[] = {
 };
 
 const size_t es_llama_n_routes = ES_COUNTOF(es_llama_routes);
+
+const struct es_route es_atlas_routes[] = {
+	{ "GET", "/health", on_status },
+	{ "GET", "/v1/models", on_models },
+	{ "POST", "/v1/completions", es_on_completions },
+	{ "POST", "/v1/chat/completions", es_on_chat },
+	{ "POST", "/enginesim/fault", on_fault },
+	{ "POST", "/enginesim/crash", on_crash },
+};
+
+const size_t es_atlas_n_routes = ES_COUNTOF(es_atlas_routes);

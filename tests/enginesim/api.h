@@ -16,6 +16,10 @@ extern const size_t es_sglang_n_routes;
 extern const struct es_route es_llama_routes[];
 extern const size_t es_llama_n_routes;
 
+/** es_atlas_routes - Atlas's */
+extern const struct es_route es_atlas_routes[];
+extern const size_t es_atlas_n_routes;
+
 /** es_health_routes - what an SGLang rank above 0 answers */
 extern const struct es_route es_health_routes[];
 extern const size_t es_health_n_routes;

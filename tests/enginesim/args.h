@@ -1,7 +1,7 @@
 /* args.h - a command line as the engine's own parser reads it
  *
  * Rows of a table say which flags there are; the dialect says how words are matched to them and in
- * which words a mistake is refused: Python's argparse, click, llama.cpp's own. */
+ * which words a mistake is refused: Python's argparse, click, Rust's clap, llama.cpp's own. */
 #ifndef ES_ARGS_H
 #define ES_ARGS_H
 
@@ -41,15 +41,18 @@ struct es_dialect {
 	bool equals;      /* --name=value is one word */
 	bool underscores; /* count as dashes in a long name */
 
+	bool once; /* a flag that comes twice is refused */
+
 	/* Each ends the process. @word is as it was typed, @value what does not fit. */
 	void (*unknown)(const struct es_args *a, const char *word);
 	void (*extra)(const struct es_args *a, const char *word); /* a positional too many */
 	void (*missing)(const struct es_args *a, const struct es_flag *f, const char *word);
 	void (*bad)(const struct es_args *a, const struct es_flag *f, const char *word,
 			const char *value);
+	void (*twice)(const struct es_args *a, const struct es_flag *f);
 };
 
-extern const struct es_dialect es_click, es_llama_args, es_rpc_args;
+extern const struct es_dialect es_click, es_clap, es_llama_args, es_rpc_args;
 
 /** struct es_values - what was given for one flag */
 struct es_values {

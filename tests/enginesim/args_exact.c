@@ -59,6 +59,8 @@ static int take(struct es_args *a, const struct match *m, int argc, char **argv,
 	const char *name = argv[i++], *next = i < argc ? argv[i] : NULL;
 	bool many = f->kind == ES_LIST || f->kind == ES_INTS;
 
+	if (v->on && a->dialect->once && !many)
+		a->dialect->twice(a, f);
 	v->on = !m->negated;
 	if (!many)
 		v->n = 0; /* the last of several wins */
@@ -150,6 +152,73 @@ const struct es_dialect es_click = { .equals = true,
 	.extra = click_extra,
 	.missing = click_missing,
 	.bad = click_bad };
+
+/* --- clap: spark --- */
+
+static const char clap_end[] = "\n\nFor more information, try '--help'.\n";
+
+/* clap shows a flag's value by its name in capitals: --max-seq-len <MAX_SEQ_LEN> */
+static const char *clap_value(const struct es_flag *f)
+{
+	static char name[128];
+
+	snprintf(name, sizeof(name), "%s", f->name);
+	for (char *c = name; *c; c++)
+		*c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
+	return name;
+}
+
+static void clap_unknown(const struct es_args *a, const char *word)
+{
+	int n = (int)strcspn(word, "=");
+
+	fprintf(stderr, "error: unexpected argument '%.*s' found\n\n", n, word);
+	if (!a->model)
+		fprintf(stderr, "  tip: to pass '%.*s' as a value, use '-- %.*s'\n\n", n, word, n,
+				word);
+	fprintf(stderr, "%s%s", a->usage, clap_end);
+	exit(2);
+}
+
+static void clap_extra(const struct es_args *a, const char *word)
+{
+	fprintf(stderr, "error: unexpected argument '%s' found\n\n%s%s", word, a->usage, clap_end);
+	exit(2);
+}
+
+static void clap_missing(const struct es_args *a, const struct es_flag *f, const char *word)
+{
+	fprintf(stderr, "error: a value is required for '--%s <%s>' but none was supplied%s",
+			f->name, clap_value(f), clap_end);
+	exit(2);
+}
+
+static void clap_bad(const struct es_args *a, const struct es_flag *f, const char *word,
+		const char *value)
+{
+	fprintf(stderr, "error: invalid value '%s' for '--%s <%s>': invalid %s%s", value, f->name,
+			clap_value(f),
+			f->kind == ES_INT ? "digit found in string" : "float literal", clap_end);
+	exit(2);
+}
+
+static void clap_twice(const struct es_args *a, const struct es_flag *f)
+{
+	bool bare = f->kind == ES_TRUE;
+
+	fprintf(stderr, "error: the argument '--%s%s%s%s' cannot be used multiple times\n\n%s%s",
+			f->name, bare ? "" : " <", bare ? "" : clap_value(f), bare ? "" : ">",
+			a->usage, clap_end);
+	exit(2);
+}
+
+const struct es_dialect es_clap = { .equals = true,
+	.once = true,
+	.unknown = clap_unknown,
+	.extra = clap_extra,
+	.missing = clap_missing,
+	.bad = clap_bad,
+	.twice = clap_twice };
 
 /* --- llama.cpp: llama-server --- */
 

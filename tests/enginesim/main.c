@@ -14,6 +14,7 @@ static const struct es_personality *const personalities[] = {
 	&es_llama_server,
 	&es_rpc_server,
 	&es_ray,
+	&es_spark,
 };
 
 static const struct es_personality *find(const char *name)

@@ -164,5 +164,29 @@ rm "$dir/traces/node.$w1" # or it would be stopped, too
 ok 'ray: the head is stopped' eval "ray stop | grep -q '^Stopped all'"
 ok 'ray: the worker goes with 1' eval "status_is 1 $w1 && has $dir/ray-1.log 'Some Ray subprocesses exited unexpectedly'"
 
+### Atlas
+ok 'atlas: all published commands are accepted' replay "$here/testdata/atlas_commands.txt" 0
+ok 'atlas: an unknown flag' refused 2 "error: unexpected argument '--foo' found" spark serve m --foo 1
+ok 'atlas: no beginnings' refused 2 "error: unexpected argument '--tp' found" spark serve m --tp 2
+ok 'atlas: a second positional' refused 2 "error: unexpected argument 'n' found" spark serve m n
+ok 'atlas: twice' refused 2 "error: the argument '--port <PORT>' cannot be used multiple times" spark serve m --port 1 --port=2
+ok 'atlas: not an int' refused 2 "error: invalid value 'x' for '--tp-size <TP_SIZE>': invalid digit found in string" spark serve m --tp-size x
+ok 'atlas: a missing value' refused 2 "error: a value is required for '--port <PORT>' but none was supplied" spark serve m --port
+ok 'atlas: no model' refused 2 'required arguments were not provided' spark serve
+free_port
+init=$port
+free_port
+at=(spark serve org/m --tp-size 2 --world-size 2 --master-addr 127.0.0.2 --master-port "$init" --require-auth --auth-token k)
+launch at-1 "${at[@]}" --port 0 --rank 1
+worker=$pid
+launch at-0 "${at[@]}" --port "$port" --rank 0
+head=$pid
+ok 'atlas: two ranks meet' await at-0 'listening on http://127.0.0.1'
+ok 'atlas: keys' same "$(code /v1/chat/completions -d "$chat")$(code /health)" 401200
+ok 'atlas: one token' same "$(post /v1/chat/completions "$chat" -H 'Authorization: Bearer k' | jq .usage.completion_tokens)" 1
+kill -KILL "$worker"
+wait "$worker" 2>/dev/null
+ok 'atlas: a rank dies: rank 0 goes with 1' status_is 1 "$head"
+
 echo "1..$count"
 exit "$failed"

@@ -6,7 +6,8 @@ corpus=$SB_SOURCE/tests/golden/corpus/handmade
 
 testbed_up 2 --image scitrera/dgx-spark-vllm:latest \
 	--image ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest \
-	--image scitrera/dgx-spark-llama-cpp:latest --image scitrera/dgx-spark-sglang:latest
+	--image scitrera/dgx-spark-llama-cpp:latest --image scitrera/dgx-spark-sglang:latest \
+	--image avarok/atlas-gb10:latest
 head=$TESTBED_NET.11
 
 containers() { node_docker "$1" ps -aq --filter label=sparkbus.job | wc -l; }
@@ -50,6 +51,7 @@ launch vllm-distributed vd 8000 'vllm serve .* --node-rank 1 .*--headless'
 launch llama-cpp lc 8000 'rpc-server --host .* --port 50052'
 launch sglang sg 30000 'sglang.launch_server .* --node-rank 1'
 launch vllm-ray ray 8000 'ray start --block --address'
+launch atlas atlas 8888 'spark serve .* --rank 1'
 
 loses_a_rank llama-cpp lc
 loses_a_rank sglang sg
