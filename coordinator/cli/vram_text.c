@@ -103,8 +103,14 @@ static int look(struct cli *cli, const struct sb_workload *w, struct sb_hub_mode
 	SB_CLEANUP(sb_freep) char *cache = NULL, *snapshot = NULL;
 	const char *model = sb_workload_model(w);
 	struct sb_err why = SB_ERR_INIT;
-	int rc = sb_hub_cache(from_environment, &cache, &why);
+	int rc;
 
+	/* The published rules read nothing but the name of a GGUF. */
+	if (strchr(model, ':')) {
+		cli_note(cli, "Note: only the recipe is looked at: files of a GGUF are not read");
+		return 0;
+	}
+	rc = sb_hub_cache(from_environment, &cache, &why);
 	if (!rc)
 		rc = sb_hub_snapshot(cache, model, sb_workload_revision(w), &snapshot, &why);
 	if (rc < 0)

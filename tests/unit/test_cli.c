@@ -907,6 +907,12 @@ START_TEST(memory_is_estimated_without_a_cache)
 	r = RUN("recipe", "vram", recipe);
 	ck_status(r, 0);
 	ck_has(r->err, "'../../etc' is not org/name");
+	write_file(recipe, "model: org/m:Q4_K_M\nruntime: llama-cpp\ncontainer: img:1\n");
+	r = RUN("recipe", "vram", recipe);
+	ck_status(r, 0);
+	ck_has(r->err, "files of a GGUF are not read");
+	ck_has(r->out, "Model dtype:      q4_k_m\n");
+	ck_has(r->out, "DGX Spark fit:    UNKNOWN\n");
 	write_file(recipe,
 			"model: org/m\nruntime: vllm\ncontainer: img:1\nmetadata:\n"
 			"  num_layers: 52.0\n  model_vram: lots\n");
