@@ -28,7 +28,7 @@ static const struct sb_flag flags[] = {
 };
 /* "api_key" is not among them: it goes into the environment as LLAMA_API_KEY. */
 
-static const struct sb_endpoint endpoint = { 8000, "LLAMA_API_KEY", "--api-key" };
+static const struct sb_endpoint endpoint = { 8080, "LLAMA_API_KEY", "--api-key" };
 
 /* --- nodes --- */
 

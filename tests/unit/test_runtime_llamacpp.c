@@ -133,6 +133,19 @@ START_TEST(an_override_of_the_length_counts_first)
 }
 END_TEST
 
+START_TEST(it_is_asked_at_its_own_port)
+{
+	struct sb_err err = SB_ERR_INIT;
+	Sparkbus__LaunchPlan *plan = compile("model: o/m\nruntime: llama-cpp\n", 1, NULL, 0, &err);
+
+	ck_assert_msg(plan != NULL, "%s", err.text);
+	ck_assert_uint_eq(plan->port, 8080);
+	ck_assert_uint_eq(plan->readiness->port, 8080);
+	ck_assert_uint_eq(plan->ranks[0]->ports[0], 8080);
+	free_plan(plan);
+}
+END_TEST
+
 static const char *const refused[] = {
 	"data_parallel: 2",
 	"tensor_parallel: 2, pipeline_parallel: 2",
@@ -178,6 +191,7 @@ int main(void)
 	tcase_add_test(tc, the_head_runs_what_is_shown);
 	tcase_add_loop_test(tc, an_override_of_the_length_counts_first, 0, sb_countof(sizes));
 	tcase_add_loop_test(tc, what_llama_cpp_cannot_is_refused, 0, sb_countof(refused));
+	tcase_add_test(tc, it_is_asked_at_its_own_port);
 	tcase_add_test(tc, the_key_is_not_on_the_command_line);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
