@@ -46,11 +46,12 @@ int cmd_cluster_default(struct cli *cli, const struct call *call);
 
 struct run_opts {
 	struct host_opts hosts;
-	struct opt_int tp, pp, dp, port, max_model_len, init_port, ready_timeout;
+	struct opt_int tp, pp, dp, port, max_model_len, init_port, ray_port, dashboard_port,
+			ready_timeout;
 	struct opt_float gpu_mem;
 	const char *served_model_name, *image;
 	struct opt_list option;
-	bool solo, dry_run, no_follow, foreground, ensure, no_rm, json;
+	bool solo, dry_run, no_follow, foreground, ensure, no_rm, dashboard, json;
 };
 extern const struct opt run_options[];
 int cmd_run(struct cli *cli, const struct call *call);

@@ -5,6 +5,8 @@
 #include "launch.h"
 #include "sb_plan.h"
 
+#define RAY_DASHBOARD_PORT 8265
+
 #define OVERRIDES_MAX 256
 
 struct overrides {
@@ -102,6 +104,11 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 			item->node.peer_port };
 	}
 	input.init_port = (uint16_t)opts->init_port.value;
+	input.ray_port = (uint16_t)opts->ray_port.value;
+	if (opts->dashboard)
+		input.dashboard_port = opts->dashboard_port.value
+				? (uint16_t)opts->dashboard_port.value
+				: RAY_DASHBOARD_PORT;
 	input.operator_name = l->cli->operator_name;
 	input.tool_version = SB_VERSION;
 	input.now_unix_ms = sb_now_unix_ms();

@@ -278,6 +278,8 @@ int sb_plan_compile(const struct sb_workload *workload, const struct sb_plan_inp
 	for (size_t i = 0; i < launch.n; i++)
 		addresses[i] = input->nodes[i].address;
 	launch.init_port = input->init_port ? input->init_port : INIT_PORT_DEFAULT;
+	launch.ray_port = input->ray_port;
+	launch.dashboard_port = input->dashboard_port;
 	rc = build(runtime, &launch, input, job, diags, plan, err);
 	if (rc == 0)
 		rc = take_warnings(diags, plan, err);

@@ -16,8 +16,10 @@ struct sb_plan_node {
 struct sb_plan_input {
 	const struct sb_plan_node *nodes; /* in the operator's order: the first is the head */
 	size_t n_nodes;
-	bool solo;          /* --solo */
-	uint16_t init_port; /* --init-port; 0 = the runtime's default (25000) */
+	bool solo;               /* --solo */
+	uint16_t init_port;      /* --init-port; 0 = the runtime's default (25000) */
+	uint16_t ray_port;       /* --ray-port; 0 = the runtime's default (46379) */
+	uint16_t dashboard_port; /* of Ray's dashboard; 0 = none */
 	const char *operator_name;
 	const char *tool_version;
 	uint64_t now_unix_ms;

@@ -16,7 +16,9 @@ struct sb_launch {
 	const struct sb_workload *workload;
 	const char *const *addresses; /* management addresses, [0] is the head's */
 	size_t n;
-	uint16_t init_port; /* rendezvous of native runtimes; never 0 */
+	uint16_t init_port;      /* rendezvous of native runtimes; never 0 */
+	uint16_t ray_port;       /* where Ray nodes meet; 0 = the usual */
+	uint16_t dashboard_port; /* Ray's dashboard, on the head; 0 = none */
 };
 
 /* A file that a rank finds in its container; plan.proto, File. */

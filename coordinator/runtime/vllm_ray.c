@@ -112,20 +112,44 @@ static int add_all(struct sb_words *words, const char *const *texts, size_t n)
 	return rc;
 }
 
+static unsigned port_of(const struct sb_launch *launch)
+{
+	return launch->ray_port ? launch->ray_port : RAY_PORT;
+}
+
+/* Whoever reaches the dashboard may run jobs, so it is only where the head is known by. */
+static int add_dashboard(const struct sb_launch *launch, struct sb_rank_part *ret)
+{
+	char port[8];
+	const char *const words[] = { "--include-dashboard=True", "--dashboard-host",
+		launch->addresses[0], "--dashboard-port", port };
+
+	if (!launch->dashboard_port)
+		return 0;
+	snprintf(port, sizeof(port), "%u", launch->dashboard_port);
+	sb_rank_part_port(ret, launch->dashboard_port);
+	return add_all(&ret->before, words, sb_countof(words));
+}
+
 static int be_head(const struct sb_launch *launch, struct sb_rank_part *ret)
 {
 	char nodes[24], limit[24], port[24];
 	const char *const words[] = { "bash", "--noprofile", "--norc", "-c", head_script,
 		"sparkbus", nodes, limit, "ray", "start", "--head", "--port", port,
-		"--node-ip-address", launch->addresses[0], "--disable-usage-stats", "--" };
+		"--node-ip-address", launch->addresses[0] };
+	const char *const last[] = { "--disable-usage-stats", "--" };
+	int rc;
 
 	snprintf(nodes, sizeof(nodes), "%zu", launch->n);
 	snprintf(limit, sizeof(limit), "%d", JOIN_TIMEOUT_S);
-	snprintf(port, sizeof(port), "%d", RAY_PORT);
-	sb_rank_part_port(ret, RAY_PORT);
-	ret->gate_port = RAY_PORT;
+	snprintf(port, sizeof(port), "%u", port_of(launch));
+	sb_rank_part_port(ret, (uint16_t)port_of(launch));
+	ret->gate_port = (uint16_t)port_of(launch);
 	ret->gate_timeout_ms = GATE_TIMEOUT_MS;
-	return add_all(&ret->before, words, sb_countof(words));
+	rc = add_all(&ret->before, words, sb_countof(words));
+	if (rc == 0)
+		rc = add_dashboard(launch, ret);
+	return rc < 0 ? rc : add_all(&ret->before, last, sb_countof(last));
 }
 
 int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const char *base,
@@ -137,8 +161,8 @@ int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const char *
 	ret->stage = rank ? 1 : 0;
 	if (rank) {
 		sb_strbuf_addf(&ret->serve,
-				"ray start --block --address=%s:%d --node-ip-address %s",
-				launch->addresses[0], RAY_PORT, launch->addresses[rank]);
+				"ray start --block --address=%s:%u --node-ip-address %s",
+				launch->addresses[0], port_of(launch), launch->addresses[rank]);
 	} else {
 		sb_strbuf_adds(&ret->serve, base);
 		sb_rank_part_port(ret, sb_words_port(words, sb_vllm_endpoint.port));

@@ -424,6 +424,25 @@ START_TEST(what_cannot_run_is_refused_at_its_place)
 }
 END_TEST
 
+START_TEST(rays_ports_reach_the_plan)
+{
+	struct sb_plan_input input = input_of(2);
+	struct fixture f;
+	bool asked = false;
+
+	input.ray_port = 6379;
+	input.dashboard_port = 8266;
+	f = compile("model: m\nruntime: vllm-ray\ndefaults: {tensor_parallel: 2}\n", &input);
+	ck_assert_msg(f.rc == 0, "%s", f.err.text);
+	ck_assert_uint_eq(f.plan->ranks[0]->gate_port, 6379);
+	for (size_t i = 0; i < f.plan->ranks[0]->n_ports; i++)
+		asked |= f.plan->ranks[0]->ports[i] == 8266;
+	ck_assert(asked);
+	ck_assert_ptr_nonnull(strstr(f.plan->ranks[1]->serve_text, ":6379 "));
+	done(&f);
+}
+END_TEST
+
 START_TEST(what_comes_before_the_serve_command_is_in_argv_alone)
 {
 	struct fixture f = plan("model: m\nruntime: vllm-ray\ncontainer: docker.io/x/y:1\n"
@@ -512,6 +531,7 @@ int main(void)
 	tcase_add_test(tc, no_secret_is_shown);
 	tcase_add_test(tc, shell_text_runs_under_a_shell);
 	tcase_add_loop_test(tc, what_cannot_run_is_refused_at_its_place, 0, sb_countof(refused));
+	tcase_add_test(tc, rays_ports_reach_the_plan);
 	tcase_add_test(tc, what_comes_before_the_serve_command_is_in_argv_alone);
 	tcase_add_test(tc, the_sentinel_image_needs_no_builder);
 	tcase_add_test(tc, what_is_not_fetched_is_said);

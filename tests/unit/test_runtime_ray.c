@@ -194,6 +194,26 @@ START_TEST(the_head_starts_ray_and_then_serves)
 }
 END_TEST
 
+/* The published example, but for the host: there the dashboard is open on every interface. */
+START_TEST(the_dashboard_is_at_the_heads_address)
+{
+	static const char *const want[] = { "--node-ip-address", "10.0.0.1",
+		"--include-dashboard=True", "--dashboard-host", "10.0.0.1", "--dashboard-port",
+		"8265", "--disable-usage-stats", "--" };
+	SB_CLEANUP(sb_rank_part_done) struct sb_rank_part part = { 0 };
+	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
+	struct sb_workload *w = load("model: m\n");
+	struct sb_launch launch = { w, addresses, 2, 25000, .dashboard_port = 8265 };
+
+	ck_assert_int_eq(ray()->rank(&launch, 0, "v", &words, &part, NULL), 0);
+	ck_assert_uint_gt(part.before.n, sb_countof(want));
+	for (size_t i = 0; i < sb_countof(want); i++)
+		ck_assert_str_eq(part.before.items[part.before.n - sb_countof(want) + i], want[i]);
+	ck_assert_uint_eq(part.n_ports, 3);
+	sb_workload_free(w);
+}
+END_TEST
+
 START_TEST(the_others_join_at_their_own_address)
 {
 	SB_CLEANUP(sb_rank_part_done) struct sb_rank_part part = { 0 };
@@ -432,6 +452,7 @@ int main(void)
 	tcase_add_test(tc, required_nodes_are_those_of_vllm);
 	tcase_add_loop_test(tc, eugr_tells_what_its_recipes_lack, 0, sb_countof(eugrs));
 	tcase_add_test(tc, the_head_starts_ray_and_then_serves);
+	tcase_add_test(tc, the_dashboard_is_at_the_heads_address);
 	tcase_add_test(tc, the_others_join_at_their_own_address);
 	tcase_add_test(tc, one_node_needs_no_cluster);
 	suite_add_tcase(s, tc);
