@@ -58,6 +58,13 @@ static const char show_details[] =
 		"of "
 		"variables that look like a secret are hidden. The runtime is the one that `run` "
 		"would use.";
+static const char completion_details[] =
+		"Put it into the shell's start file. bash: `source <(sparkbus completion bash)`; "
+		"zsh, "
+		"after compinit: `source <(sparkbus completion zsh)`; fish: `sparkbus completion "
+		"fish | "
+		"source`. Commands, options, recipes, saved clusters and nodes are completed, from "
+		"what is on this machine.";
 
 #define OPTS(table, type) .options = (table), .opts_size = sizeof(struct type)
 
@@ -132,6 +139,10 @@ const struct command commands[] = {
 			OPTS(cluster_json_options, cluster_opts), .run = cmd_cluster_default },
 	{ "cluster status", "", "show jobs and nodes", status_details,
 			OPTS(status_options, status_opts), .run = cmd_status },
+	{ "completion", "SHELL", "print the completion script for bash, zsh or fish",
+			completion_details, .min_args = 1, .max_args = 1, .run = cmd_completion },
+	{ "complete", "[WORD...]", "say what may come next on a command line", .max_args = SIZE_MAX,
+			.hidden = true, .run = cmd_complete },
 	{ "version", "", "show the version", .run = cmd_version },
 	{ "help", "[COMMAND...]", "show help", OPTS(help_options, help_opts), .max_args = 2,
 			.run = cmd_help },

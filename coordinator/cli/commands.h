@@ -111,6 +111,13 @@ struct show_opts {
 extern const struct opt show_options[];
 int cmd_show(struct cli *cli, const struct call *call);
 
+int cmd_completion(struct cli *cli, const struct call *call);
+/** The @i-th shell that there is a script for; NULL past the end. */
+const char *completion_shell(size_t i);
+/** What cmd_complete() answers where a file's name is expected. */
+#define COMPLETE_FILES ":files"
+int cmd_complete(struct cli *cli, const struct call *call);
+
 struct help_opts {
 	bool markdown, man;
 };
