@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -1216,6 +1217,37 @@ static int by_size(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
+#define KEYS_MAX 600000 /* the kernel keeps the answers to some hundred thousand */
+
+/* TLS 1.3 answers a wish for new keys, and the answers of who never reads pile up on our side. */
+START_TEST(one_who_wants_new_keys_and_reads_nothing_is_hung_up_on)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	int n = 0, fd = tcp_connect(agent.control_port);
+	char path[300];
+	SSL *ssl;
+
+	signal(SIGPIPE, SIG_IGN);
+	snprintf(path, sizeof(path), "%s/alice.crt", pki_dir);
+	ck_assert_int_eq(SSL_CTX_use_certificate_file(ctx, path, SSL_FILETYPE_PEM), 1);
+	snprintf(path, sizeof(path), "%s/alice.key", pki_dir);
+	ck_assert_int_eq(SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM), 1);
+	ssl = SSL_new(ctx);
+	ck_assert_int_eq(SSL_set_fd(ssl, fd), 1);
+	ck_assert_int_eq(SSL_connect(ssl), 1);
+	ck_assert_int_eq(SSL_version(ssl), TLS1_3_VERSION);
+	ck_assert_int_eq(SSL_write(ssl, (const char[]){ 0, 'S', 'P', 0, 0, 0x30, 0, 0 }, 8), 8);
+	while (n < KEYS_MAX && SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1 &&
+			SSL_do_handshake(ssl) == 1)
+		n++;
+	ck_assert_int_lt(n, KEYS_MAX);
+	assert_ping();
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	close(fd);
+}
+END_TEST
+
 START_TEST(ten_thousand_requests_leave_nothing_behind)
 {
 	static double us[REQUESTS];
@@ -1290,6 +1322,7 @@ int main(void)
 	tcase_add_test(tc, silent_callers_that_stay_give_way_to_others);
 	tcase_add_loop_test(tc, a_bad_frame_ends_its_connection_only, 0, sb_countof(bad_frames));
 	tcase_add_test(tc, one_who_stalls_inside_a_message_holds_up_nobody);
+	tcase_add_test(tc, one_who_wants_new_keys_and_reads_nothing_is_hung_up_on);
 	tcase_add_test(tc, ten_thousand_requests_leave_nothing_behind);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
