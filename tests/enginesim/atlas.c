@@ -171,6 +171,7 @@ static int run_spark(int argc, char **argv)
 				"error: the following required arguments were not provided:\n  "
 				"<MODEL>\n\nUsage: spark serve <MODEL>\n\nFor more information, "
 				"try '--help'.\n");
+		es_args_done(&a);
 		return 2;
 	}
 	if (es_is_true(getenv("ENGINESIM_PARSE_ONLY")))

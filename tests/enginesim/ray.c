@@ -350,6 +350,7 @@ static int run_command(const struct command *c, int argc, char **argv)
 		.nothing_free = true,
 		.flags = c->flags,
 		.n_flags = c->n_flags };
+	int rc;
 
 	if (argc > 0 && !strcmp(argv[0], "--help")) {
 		es_args_help(&a);
@@ -360,7 +361,9 @@ static int run_command(const struct command *c, int argc, char **argv)
 		return es_args_done(&a), 0;
 	if (c->flags == start_flags)
 		start(&a);
-	return c->flags == status_flags ? status(&a) : stop_all(&a);
+	rc = c->flags == status_flags ? status(&a) : stop_all(&a);
+	es_args_done(&a);
+	return rc;
 }
 
 static int run_ray(int argc, char **argv)

@@ -163,6 +163,7 @@ static int serve(struct es_args *a, int argc, char **argv)
 				"%s\n%s: error: the following arguments are required: "
 				"--model-path/--model\n",
 				a->usage, a->prog);
+		es_args_done(a);
 		return 2;
 	}
 	if (es_is_true(getenv("ENGINESIM_PARSE_ONLY"))) {
