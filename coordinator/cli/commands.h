@@ -106,7 +106,7 @@ int cmd_recipe_vram(struct cli *cli, const struct call *call);
 
 struct show_opts {
 	const char *save;
-	bool force, json;
+	bool force, no_vram, json;
 };
 extern const struct opt show_options[];
 int cmd_show(struct cli *cli, const struct call *call);

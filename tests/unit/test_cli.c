@@ -923,6 +923,25 @@ START_TEST(memory_is_estimated_without_a_cache)
 }
 END_TEST
 
+START_TEST(show_has_the_estimate)
+{
+	const struct result *r;
+
+	make_cache();
+	cache_file("model.safetensors.index.json", "{\"metadata\":{\"total_size\":1073741824}}");
+	r = RUN("show", recipe);
+	ck_status(r, 0);
+	ck_has(r->out, "\n\nVRAM Estimation:\n  Model dtype:      bfloat16\n");
+	ck_has(r->out, "  Model weights:    1.00 GB\n");
+	ck_not(RUN("show", recipe, "--no-vram")->out, "VRAM");
+	write_file(recipe,
+			"model: org/m\nruntime: vllm\ncontainer: i:1\nmetadata: {head_dim: x}\n");
+	r = RUN("show", recipe);
+	ck_status(r, 0);
+	ck_has(r->out, "VRAM estimation failed: metadata.head_dim: expected a whole number");
+}
+END_TEST
+
 START_TEST(a_broken_cache_is_left_out)
 {
 	const struct result *r;
@@ -950,7 +969,7 @@ START_TEST(a_recipe_is_shown)
 	make_recipes();
 	write_file("full.yaml", full_recipe);
 	setenv("HF_TOKEN", "hf_abcdefgh", 1);
-	r = RUN("show", "full");
+	r = RUN("show", "full", "--no-vram");
 	ck_status(r, 0);
 	ck_assert_str_eq(r->out,
 			"Name:         full\nDescription:  All there is\n"
@@ -1047,6 +1066,7 @@ int main(void)
 	tcase_add_test(words, memory_is_estimated_from_the_cache);
 	tcase_add_test(words, half_a_download_is_not_half_a_model);
 	tcase_add_test(words, memory_is_estimated_without_a_cache);
+	tcase_add_test(words, show_has_the_estimate);
 	tcase_add_test(words, a_broken_cache_is_left_out);
 	tcase_add_test(words, a_recipe_is_shown);
 	tcase_add_test(words, a_recipe_is_shown_as_json);
