@@ -14,6 +14,10 @@ static void budget_text(const struct sb_vram_compat *e, struct sb_strbuf *out)
 	sb_strbuf_addf(out, "    gpu_memory_utilization: %.0f%%\n", percent);
 	sb_strbuf_addf(out, "    Usable GPU memory:     %.1f GB (121 GB x %.0f%%)\n",
 			e->usable_gb.value, percent);
+	if (!e->weights_known) {
+		sb_strbuf_adds(out, "    Available for KV:      UNKNOWN\n");
+		return;
+	}
 	sb_strbuf_addf(out, "    Available for KV:      %.1f GB\n", e->available_gb.value);
 	if (!e->max_tokens.known)
 		return;

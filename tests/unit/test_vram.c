@@ -854,6 +854,20 @@ START_TEST(unknown_weights_are_not_said_to_fit)
 }
 END_TEST
 
+START_TEST(unknown_weights_leave_no_known_room)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf out = SB_STRBUF_INIT;
+	struct example x = examples[14];
+	struct sb_vram_compat e;
+
+	x.recipe.gpu_memory_utilization = "0.9";
+	e = estimate(&x);
+	ck_assert_int_eq(sb_vram_compat_text(&e, &out), 0);
+	ck_assert_ptr_nonnull(strstr(sb_strbuf_str(&out), "Available for KV:      UNKNOWN\n"));
+	ck_assert_ptr_null(strstr(sb_strbuf_str(&out), "Max context"));
+}
+END_TEST
+
 START_TEST(a_share_of_nothing_prints_no_budget)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf out = SB_STRBUF_INIT;
@@ -901,6 +915,7 @@ int main(void)
 	tcase_add_loop_test(published, text_is_the_published_one, 0, sb_countof(texts));
 	tcase_add_loop_test(published, halves_are_rounded_to_even, 0, sb_countof(lines));
 	tcase_add_test(published, unknown_weights_are_not_said_to_fit);
+	tcase_add_test(published, unknown_weights_leave_no_known_room);
 	tcase_add_loop_test(steps, parameter_counts_are_read, 0, sb_countof(params));
 	tcase_add_test(steps, thousands_have_commas);
 	tcase_add_test(steps, dtypes_are_known_by_many_spellings);
