@@ -79,10 +79,35 @@ static int check_mounts(const Sparkbus__LaunchPlan *plan, const Sparkbus__RankSp
 	return 0;
 }
 
+/* What the entry script would be made of is looked at before anything is made. */
+static int check_hooks(const Sparkbus__LaunchPlan *plan, struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf script = SB_STRBUF_INIT;
+
+	if (plan->n_pre_exec > SB_PLAN_HOOKS_MAX || plan->n_post_exec > SB_PLAN_HOOKS_MAX ||
+			plan->n_post_commands > SB_PLAN_HOOKS_MAX)
+		return sb_err_set(err, SB_E_RANGE, "%s has more than %u hooks of a kind", plan->job,
+				SB_PLAN_HOOKS_MAX);
+	for (size_t i = 0; i < plan->n_ranks && plan->n_pre_exec; i++) {
+		const Sparkbus__ContainerOptions *opt = plan->ranks[i]->options;
+		const char *user = opt && strcmp(opt->user, "auto") != 0 ? opt->user : "";
+		int rc;
+
+		sb_strbuf_reset(&script);
+		rc = sb_entry_script(plan, user, &script, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 int files_check(const Sparkbus__LaunchPlan *plan, struct sb_err *err)
 {
 	struct count sum = { 0 };
-	int rc = check_list(plan, plan->files, plan->n_files, &sum, err);
+	int rc = check_hooks(plan, err);
+
+	if (!rc)
+		rc = check_list(plan, plan->files, plan->n_files, &sum, err);
 
 	for (size_t i = 0; !rc && i < plan->n_ranks; i++) {
 		const Sparkbus__RankSpec *rank = plan->ranks[i];
@@ -144,6 +169,26 @@ static int add_list(struct archive *a, Sparkbus__File *const *files, size_t n,
 	return 0;
 }
 
+/* The entry script belongs to root: it runs as root, before anybody else does. */
+static int add_entry(struct archive *a, const struct job *job, struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf script = SB_STRBUF_INIT;
+	Sparkbus__File file = SPARKBUS__FILE__INIT, *list[] = { &file };
+	char user[RANK_USER_MAX];
+	int rc;
+
+	if (!job->rec->plan->n_pre_exec)
+		return 0;
+	rc = sb_entry_script(job->rec->plan, rank_user(job, user), &script, err);
+	if (rc < 0)
+		return rc;
+	file.path = (char *)SB_ENTRY_PATH;
+	file.content.data = (uint8_t *)script.data;
+	file.content.len = script.len;
+	file.mode = 0555;
+	return add_list(a, list, 1, &(struct owner){ 0 }, err);
+}
+
 int files_tar(const struct job *job, struct sb_strbuf *out, struct sb_err *err)
 {
 	const Sparkbus__LaunchPlan *plan = job->rec->plan;
@@ -152,7 +197,7 @@ int files_tar(const struct job *job, struct sb_strbuf *out, struct sb_err *err)
 	struct owner owner = { 0 };
 	int rc;
 
-	if (!plan->n_files && !rank->n_files)
+	if (!plan->n_files && !rank->n_files && !plan->n_pre_exec)
 		return 0;
 	rank_mapped_user(job, &owner.uid, &owner.gid);
 	a = archive_write_new();
@@ -164,6 +209,8 @@ int files_tar(const struct job *job, struct sb_strbuf *out, struct sb_err *err)
 	rc = add_list(a, plan->files, plan->n_files, &owner, err);
 	if (!rc)
 		rc = add_list(a, rank->files, rank->n_files, &owner, err);
+	if (!rc)
+		rc = add_entry(a, job, err);
 	if (!rc && archive_write_close(a) != ARCHIVE_OK)
 		rc = sb_err_nomem(err);
 	return rc;

@@ -163,8 +163,8 @@ void gang_own_changed(struct gang *gang);
 void gang_stop(struct gang *gang, bool by_operator, const char *why);
 
 /* --- files.c --- */
-/* May the files of @plan be put into containers? -SB_E_INVALID names the first that may not;
- * -SB_E_RANGE for too many of them. */
+/* May the files of @plan be put into containers, and its hooks be run? -SB_E_INVALID names the
+ * first that may not; -SB_E_RANGE for too many of them. */
 int files_check(const Sparkbus__LaunchPlan *plan, struct sb_err *err);
 
 /* --- prepare.c, orphans.c: what is under way is dropped, nobody is called --- */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "sb_entry.h"
 
 #define GATE_FIRST_MS 10
 #define GATE_LAST_MS  250
@@ -274,6 +275,23 @@ void rank_describe_end(struct rank *rank, const struct sb_container_info *info)
 		set_strf(&own->reason, "ended with status %d", info->exit_code);
 }
 
+/* A rank that never came to its serve command: the entry script said which hook it was. */
+static void blame_hook(struct rank *rank)
+{
+	Sparkbus__RankStatus *own = job_own(rank->job);
+	const size_t mark = strlen(SB_ENTRY_MARK);
+
+	for (size_t i = own->n_log_lines; rank->job->rec->plan->n_pre_exec && i-- > 0;) {
+		const char *line = own->log_lines[i];
+
+		if (strncmp(line, SB_ENTRY_MARK, mark) != 0)
+			continue;
+		if (strstr(line, " failed") || strstr(line, "cannot") || strstr(line, "knows no"))
+			set_str(&own->reason, line + mark);
+		return;
+	}
+}
+
 static int on_drained(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct rank *rank = ctx;
@@ -286,6 +304,7 @@ static int on_drained(sd_event_source *source, uint64_t usec, void *ctx)
 	/* A stream that still has something to say goes on: only the status does not wait for it.
 	 */
 	rank_keep_last_lines(rank);
+	blame_hook(rank);
 	rank_set_state(rank, R(EXITED));
 	job_save(rank->job);
 	return 0;

@@ -17,6 +17,7 @@ void rank_spec_done(struct rank_spec *b)
 	free(b->ulimits);
 	free(b->devices);
 	free(b->label_texts);
+	free(b->argv);
 }
 
 /* "auto" is the owner of the model cache, so that what the engine writes there stays theirs. */
@@ -34,18 +35,39 @@ bool rank_mapped_user(const struct job *job, uid_t *ret_uid, gid_t *ret_gid)
 	return true;
 }
 
-static bool resolve_user(struct rank_spec *b, const struct job *job, const char *user)
+const char *rank_user(const struct job *job, char buf[RANK_USER_MAX])
 {
+	const Sparkbus__ContainerOptions *opt = job_spec(job)->options;
 	uid_t uid;
 	gid_t gid;
 
-	if (!rank_mapped_user(job, &uid, &gid)) {
-		b->spec.user = strcmp(user, "auto") != 0 ? user : NULL;
-		return false;
-	}
-	snprintf(b->user, sizeof(b->user), "%u:%u", (unsigned)uid, (unsigned)gid);
-	b->spec.user = b->user;
-	return true;
+	if (!rank_mapped_user(job, &uid, &gid))
+		return opt && strcmp(opt->user, "auto") != 0 ? opt->user : "";
+	snprintf(buf, RANK_USER_MAX, "%u:%u", (unsigned)uid, (unsigned)gid);
+	return buf;
+}
+
+/* With hooks, the entry script comes first; it may have to be root to run them, and drops. */
+static int build_main(struct rank_spec *b, const struct job *job)
+{
+	const Sparkbus__RankSpec *rank = job_spec(job);
+
+	b->spec.user = rank_user(job, b->user);
+	b->spec.argv = (const char *const *)rank->argv;
+	b->spec.n_argv = rank->n_argv;
+	if (!job->rec->plan->n_pre_exec)
+		return 0;
+	if (sb_entry_drops(b->spec.user))
+		b->spec.user = "0:0";
+	b->argv = calloc(rank->n_argv + 2, sizeof(*b->argv));
+	if (!b->argv)
+		return -1;
+	b->argv[0] = "/bin/sh";
+	b->argv[1] = SB_ENTRY_PATH;
+	memcpy(b->argv + 2, rank->argv, rank->n_argv * sizeof(*b->argv));
+	b->spec.argv = b->argv;
+	b->spec.n_argv = rank->n_argv + 2;
+	return 0;
 }
 
 static int build_mounts(struct rank_spec *b, const Sparkbus__RankSpec *rank, const char *hf_cache,
@@ -155,12 +177,12 @@ int rank_spec_fill(struct rank_spec *b, const struct job *job)
 	const Sparkbus__RankSpec *rank = job_spec(job);
 	const Sparkbus__ContainerOptions *opt = rank->options ? rank->options : &none;
 	const char *hf_cache = job->jobs->env.hf_cache;
-	bool mapped;
+	uid_t uid;
+	gid_t gid;
+	bool mapped = rank_mapped_user(job, &uid, &gid);
 
 	b->spec.name = rank->container_name;
 	b->spec.image = rank->image;
-	b->spec.argv = (const char *const *)rank->argv;
-	b->spec.n_argv = rank->n_argv;
 	b->spec.set_entrypoint = opt->has_entrypoint_case != 0;
 	b->spec.entrypoint = opt->has_entrypoint_case ? opt->entrypoint : NULL;
 	b->spec.cap_add = (const char *const *)opt->cap_add;
@@ -176,9 +198,9 @@ int rank_spec_fill(struct rank_spec *b, const struct job *job)
 	b->spec.init = opt->init;
 	/* The gang restarts ranks, all together; the engine must not restart one by itself. */
 	b->spec.restart_policy = NULL;
-	mapped = resolve_user(b, job, opt->user);
-	if (build_mounts(b, rank, hf_cache, mapped) < 0 || build_env(b, rank, mapped) < 0 ||
-			build_labels(b, job, opt) < 0 || build_limits(b, opt) < 0)
+	if (build_main(b, job) < 0 || build_mounts(b, rank, hf_cache, mapped) < 0 ||
+			build_env(b, rank, mapped) < 0 || build_labels(b, job, opt) < 0 ||
+			build_limits(b, opt) < 0)
 		return -1;
 	return 0;
 }

@@ -3,7 +3,9 @@
 #define SB_RANK_SPEC_H
 
 #include "internal.h"
-#include "sb_strbuf.h"
+#include "sb_entry.h"
+
+#define RANK_USER_MAX 48 /* bytes of two numbers and a colon */
 
 /* What the engine's spec borrows while the container is being asked for. */
 struct rank_spec {
@@ -15,7 +17,8 @@ struct rank_spec {
 	char **paths; /* mount sources with {hf_cache} filled in */
 	size_t n_paths;
 	char *label_texts; /* "key=value" of the plan, cut at '=' */
-	char user[48], rank[16], generation[24], plan[24];
+	const char **argv; /* of the entry script, which the plan's follows */
+	char user[RANK_USER_MAX], rank[16], generation[24], plan[24];
 };
 
 /* Fill @b (zero) for this node's rank of @job. -1: out of memory; rank_spec_done() all the same. */
@@ -23,6 +26,9 @@ int rank_spec_fill(struct rank_spec *b, const struct job *job);
 void rank_spec_done(struct rank_spec *b);
 /* True when the rank runs as a user that this node chose: the owner of its model cache. */
 bool rank_mapped_user(const struct job *job, uid_t *ret_uid, gid_t *ret_gid);
+/* Whom the rank runs as, as the engine has it: "uid:gid", a name; "" = the image's user. The text
+ * is in @buf or in the plan. */
+const char *rank_user(const struct job *job, char buf[RANK_USER_MAX]);
 
 /* --- files.c --- */
 /* What this rank finds in its container, as one tar archive for "/"; nothing when it has none. */

@@ -12,6 +12,7 @@
 #define SB_PLAN_FILES_MAX       1024u             /* File messages of one plan */
 #define SB_PLAN_FILES_MAX_BYTES ((size_t)4 << 20) /* and their contents together */
 #define SB_WIRE_DEADLINE_MAX_MS 3600000u
+#define SB_PLAN_HOOKS_MAX       256u /* of one list of a plan */
 #define SB_CONTROL_PORT         47100
 #define SB_PEER_PORT            47101
 
