@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "launch.h"
+#include "run_hooks.h"
 
 #define STEPS    5
 #define LOG_TAIL 100
@@ -43,6 +44,9 @@ const struct opt run_options[] = {
 			"Ctrl-C stops the job; exit with the engine's status",
 			RUN_OPT(foreground) },
 	{ OPT_FLAG, 0, "no-rm", NULL, NULL, "keep containers after their end", RUN_OPT(no_rm) },
+	{ OPT_FLAG, 0, "trust", NULL, NULL,
+			"let the recipe's hooks act on this machine without asking",
+			RUN_OPT(trust) },
 	{ OPT_INT, 0, "init-port", NULL, "N", "port at which ranks meet (25000)",
 			RUN_OPT(init_port), 1, 65535 },
 	{ OPT_INT, 0, "ray-port", NULL, "N", "port at which Ray nodes meet (46379)",
@@ -105,6 +109,7 @@ static int print_dry_run(struct launch *l, bool json)
 		return cli_json(l->cli, sb_render_message(&l->plan->base, &l->mask), EXIT_DONE);
 	plan_print_summary(l, stdout);
 	plan_print_ranks(l, stdout);
+	hooks_print(l, stdout);
 	puts("Dry run: nothing was started.");
 	return EXIT_DONE;
 }
@@ -278,6 +283,19 @@ static int start(struct launch *l, const struct run_opts *opts)
 	return status == LAUNCH_GO_ON ? watch(l, opts) : status;
 }
 
+/* Nothing has left this machine yet. */
+static int ask_for_trust(struct launch *l, const struct run_opts *opts)
+{
+	struct sb_err err = SB_ERR_INIT;
+	bool yes = true;
+
+	if (!opts->dry_run && hooks_may_act(l, opts->trust, &yes, &err) < 0)
+		return cli_fail(l->cli, &err);
+	if (!yes)
+		fprintf(stderr, "Nothing was started.\n");
+	return yes ? EXIT_DONE : EXIT_FAILED;
+}
+
 static int plan_and_start(struct launch *l, const struct run_opts *opts, const char *target)
 {
 	struct sb_diags diags = SB_DIAGS_INIT;
@@ -299,6 +317,9 @@ static int plan_and_start(struct launch *l, const struct run_opts *opts, const c
 	if (rc < 0)
 		return cli_fail(l->cli, &err);
 	sb_progress_done(&l->progress);
+	status = ask_for_trust(l, opts);
+	if (status != EXIT_DONE)
+		return status;
 	sb_progress_step(&l->progress, "Asking nodes");
 	status = ask_nodes(l, opts, &fleet);
 	if (status == EXIT_DONE) {

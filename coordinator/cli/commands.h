@@ -51,7 +51,7 @@ struct run_opts {
 	struct opt_float gpu_mem;
 	const char *served_model_name, *image;
 	struct opt_list option;
-	bool solo, dry_run, no_follow, foreground, ensure, no_rm, dashboard, json;
+	bool solo, dry_run, no_follow, foreground, ensure, no_rm, dashboard, trust, json;
 };
 extern const struct opt run_options[];
 int cmd_run(struct cli *cli, const struct call *call);

@@ -18,6 +18,8 @@ void launch_done(struct launch *l)
 	free(l->ranks);
 	free(l->leased);
 	free(l->cursor);
+	for (size_t i = 0; i < l->n_acts; i++)
+		free(l->acts[i]);
 }
 
 static int hide_secrets(struct launch *l, struct sb_err *err)
@@ -191,6 +193,25 @@ static int prepare_round(struct launch *l, bool may_pull, struct verdict *v)
 	return LAUNCH_GO_ON;
 }
 
+/* An image that no registry has: who lacks it, who has it, and how it is made. */
+static int print_build(struct launch *l, const bool *lacks)
+{
+	const Sparkbus__LaunchPlan *plan = l->plan;
+	struct sb_err err = SB_ERR_INIT;
+
+	sb_progress_break(&l->progress);
+	for (size_t i = 0; i < plan->n_ranks; i++)
+		fprintf(stderr,
+				lacks[i] ? "  %s: image %s is not on this node\n"
+					 : "  %s: has %s\n",
+				plan->ranks[i]->node, plan->image);
+	sb_err_set(&err, SB_E_NOT_FOUND, "image %s is on no registry: it has to be built",
+			plan->image);
+	cli_fail(l->cli, &err);
+	fprintf(stderr, "On each node that lacks it:\n  %s\n", plan->build_command);
+	return EXIT_FAILED;
+}
+
 int launch_prepare(struct launch *l)
 {
 	SB_CLEANUP(sb_freep) bool *image = calloc(l->plan->n_ranks, sizeof(*image));
@@ -208,6 +229,8 @@ int launch_prepare(struct launch *l)
 		sb_progress_skip(&l->progress, "Fetching image", "present");
 		return LAUNCH_GO_ON;
 	}
+	if (*l->plan->build_command)
+		return abandon(l, print_build(l, image));
 	/* Leases would run out during a long pull. */
 	launch_release(l);
 	sb_progress_step(&l->progress, "Fetching image");

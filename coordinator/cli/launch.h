@@ -7,7 +7,8 @@
 #include "cli.h"
 #include "sb_diag.h"
 
-#define LAUNCH_GO_ON 0
+#define LAUNCH_GO_ON    0
+#define LAUNCH_ACTS_MAX 128
 
 struct launch {
 	struct cli *cli;
@@ -21,6 +22,8 @@ struct launch {
 	uint8_t *cursor; /* of the leader's events, taken before the commit */
 	size_t cursor_len;
 	bool foreground;
+	char *acts[LAUNCH_ACTS_MAX]; /* what hooks do with files of this workstation */
+	size_t n_acts;
 };
 
 void launch_done(struct launch *l);

@@ -231,10 +231,29 @@ static void print_options(const Sparkbus__RankSpec *rank, FILE *out)
 		fprintf(out, "  container:%s\n", sb_strbuf_str(&line));
 }
 
+static void print_hooks(const struct launch *l, const char *when, Sparkbus__Hook *const *hooks,
+		size_t n, FILE *out)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		const Sparkbus__Hook *hook = hooks[i];
+
+		fprintf(out, "  %-10s %s", when, hook->label);
+		if (*hook->copy_to) {
+			fprintf(out, ", copy to %s\n", masked(l, hook->copy_to, &text));
+			continue;
+		}
+		fputc('\n', out);
+		print_block(l, hook->command, "               | ", out);
+	}
+}
+
 void plan_print_ranks(const struct launch *l, FILE *out)
 {
-	if (l->plan->n_files) {
+	if (l->plan->n_files || l->plan->n_pre_exec) {
 		fprintf(out, "Every rank\n");
+		print_hooks(l, "before:", l->plan->pre_exec, l->plan->n_pre_exec, out);
 		print_files(l, l->plan->files, l->plan->n_files, out);
 		fputc('\n', out);
 	}

@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "launch.h"
+#include "run_hooks.h"
 #include "sb_plan.h"
 
 #define RAY_DASHBOARD_PORT 8265
@@ -92,8 +93,10 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	SB_CLEANUP(sb_workload_freep) struct sb_workload *workload = NULL;
 	SB_CLEANUP(sb_freep) struct sb_plan_node *nodes = calloc(l->nodes.n, sizeof(*nodes));
 	struct sb_plan_input input = { .nodes = nodes, .n_nodes = l->nodes.n, .solo = opts->solo };
+	SB_CLEANUP(hook_trees_freep) struct hook_trees *trees = calloc(1, sizeof(*trees));
 	char *name;
-	int rc = nodes ? resolve_workload(l, opts, diags, &workload, err) : sb_err_nomem(err);
+	int rc = nodes && trees ? resolve_workload(l, opts, diags, &workload, err)
+				: sb_err_nomem(err);
 
 	if (rc < 0)
 		return rc;
@@ -114,6 +117,11 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	input.now_unix_ms = sb_now_unix_ms();
 	input.ready_timeout_ms = (uint64_t)opts->ready_timeout.value * 1000;
 	input.keep = opts->no_rm;
+	rc = hook_trees_read(l, workload, trees, err);
+	if (rc < 0)
+		return rc;
+	input.trees = trees->views;
+	input.n_trees = trees->n;
 	rc = sb_plan_compile(workload, &input, diags, &l->plan, err);
 	if (rc < 0)
 		return rc;

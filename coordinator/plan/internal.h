@@ -19,6 +19,14 @@ int sb_plan_text(char **field, const char *text);
 /** A file for containers, path and content copied; NULL when out of memory. */
 Sparkbus__File *sb_plan_file(const char *path, const void *content, size_t len);
 
+/** pre_exec, mods and post hooks of @w into @plan, whose ranks are there. */
+int sb_plan_hooks(const struct sb_workload *w, const struct sb_plan_input *input,
+		Sparkbus__LaunchPlan *plan, struct sb_err *err);
+/** How the image of @w is made when no registry has it, into plan->build_command; a remark about a
+ * builder that is not needed or not known. */
+int sb_plan_builder(const struct sb_workload *w, const char *image, struct sb_diags *diags,
+		Sparkbus__LaunchPlan *plan, struct sb_err *err);
+
 /* What all ranks share. */
 struct rank_shared {
 	const struct sb_launch *launch;

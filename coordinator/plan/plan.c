@@ -231,9 +231,12 @@ static int build(const struct sb_runtime *runtime, const struct sb_launch *launc
 	if (!shown || sb_plan_text(&plan->serve_command, shown) < 0 ||
 			sb_plan_text(&plan->job, job) < 0 || sb_plan_text(&plan->image, image) < 0)
 		return sb_err_nomem(err);
-	return take_ranks(&(struct rank_shared){ launch, runtime, input, job, image,
-					  sb_strbuf_str(&serve), &words, ready.api_key },
+	rc = take_ranks(&(struct rank_shared){ launch, runtime, input, job, image,
+					sb_strbuf_str(&serve), &words, ready.api_key },
 			plan, err);
+	if (rc == 0)
+		rc = sb_plan_builder(launch->workload, image, diags, plan, err);
+	return rc == 0 ? sb_plan_hooks(launch->workload, input, plan, err) : rc;
 }
 
 static int name_job(const struct sb_workload *w, const struct sb_plan_input *input, size_t n,

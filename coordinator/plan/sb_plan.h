@@ -13,6 +13,18 @@ struct sb_plan_node {
 	uint16_t peer_port;
 };
 
+/* What a copy entry or a mod brings along; the plan copies it. */
+struct sb_tree_file {
+	const char *path; /* below the folder: "run.sh", "lib/x.py" */
+	const void *content;
+	size_t len;
+	unsigned mode; /* permission bits; 0 = 0644 */
+};
+struct sb_tree {
+	const struct sb_tree_file *files;
+	size_t n;
+};
+
 struct sb_plan_input {
 	const struct sb_plan_node *nodes; /* in the operator's order: the first is the head */
 	size_t n_nodes;
@@ -26,6 +38,10 @@ struct sb_plan_input {
 	uint64_t ready_timeout_ms; /* 0 = default (1 h: a large model loads for many minutes) */
 	const char *job;           /* --container-name: replaces the computed id; NULL = compute */
 	bool keep;                 /* --no-rm */
+	/* One for each copy and mod of sb_hooks_before(), in its order. NULL: the plan is made to
+	 * be looked at, and its copies have no files. */
+	const struct sb_tree *trees;
+	size_t n_trees;
 };
 
 /** Trim nodes to what the runtime needs (notes go to @diags with the reference's words), compute

@@ -132,48 +132,6 @@ static bool is_set(const struct sb_yaml_node *node)
 			(sb_yaml_type(node) == SB_YAML_STR && *sb_yaml_str(node) != '\0');
 }
 
-/* An image that names its registry; others are made locally by a builder. */
-static bool is_published(const char *image)
-{
-	static const char *const registries[] = {
-		"docker.io/",
-		"ghcr.io/",
-		"nvcr.io/",
-		"quay.io/",
-		"registry.hub.docker.com/",
-		"public.ecr.aws/",
-		"gcr.io/",
-	};
-
-	for (size_t i = 0; i < sb_countof(registries); i++)
-		if (!strncmp(image, registries[i], strlen(registries[i])))
-			return true;
-	return false;
-}
-
-static int check_builder(const struct sb_workload *w, struct sb_diags *diags, struct sb_err *err)
-{
-	const char *builder = sb_workload_builder(w), *image = sb_workload_image(w);
-
-	image += strspn(image, " \t");
-	if (!*builder || !strcmp(builder, "docker-pull"))
-		return 0;
-	if (strcmp(builder, "eugr") || !is_published(image))
-		return sb_workload_err(w,
-				*sb_yaml_str(sb_workload_key(w, "builder")) ? "builder"
-									    : "container",
-				SB_E_UNSUPPORTED, err,
-				"builder: '%s' is not supported by this version; expected a "
-				"container "
-				"image that can be pulled",
-				builder);
-	sb_diag_add(diags, SB_DIAG_NOTE, sb_yaml_line(sb_workload_key(w, "container")),
-			sb_yaml_col(sb_workload_key(w, "container")),
-			"builder '%s' is not needed: the published image is used as it is",
-			builder);
-	return 0;
-}
-
 static void warn_unfetched(const struct sb_workload *w, struct sb_diags *diags)
 {
 	const struct sb_yaml_node *node = sb_workload_key(w, "distribution_config");
@@ -193,13 +151,12 @@ static void warn_unfetched(const struct sb_workload *w, struct sb_diags *diags)
 
 int sb_plan_check_supported(const struct sb_workload *w, struct sb_diags *diags, struct sb_err *err)
 {
-	static const char *const keys[] = { "mods", "build_args", "pre_exec", "post_exec",
-		"post_commands" };
+	static const char *const keys[] = { "post_exec", "post_commands" };
 
 	for (size_t i = 0; i < sb_countof(keys); i++)
 		if (is_set(sb_workload_key(w, keys[i])))
 			return sb_workload_err(w, keys[i], SB_E_UNSUPPORTED, err,
 					"%s is not supported by this version", keys[i]);
 	warn_unfetched(w, diags);
-	return check_builder(w, diags, err);
+	return 0;
 }

@@ -23,12 +23,14 @@ void sb_origin_done(struct sb_origin *origin)
 
 bool sb_origin_may_act_here(const struct sb_origin *origin)
 {
-	return kinds[origin->kind].may_act ||
+	return (kinds[origin->kind].may_act && !origin->foreign) ||
 			(origin->kind == SB_ORIGIN_REGISTRY && origin->trusted);
 }
 
 int sb_origin_text(const struct sb_origin *origin, struct sb_strbuf *out)
 {
+	if (origin->kind == SB_ORIGIN_PATH && origin->foreign)
+		return sb_strbuf_adds(out, "a file of another user");
 	if (kinds[origin->kind].text)
 		return sb_strbuf_adds(out, kinds[origin->kind].text);
 	if (origin->kind == SB_ORIGIN_URL)

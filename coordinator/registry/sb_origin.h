@@ -22,6 +22,7 @@ struct sb_origin {
 	char *url;      /* of the registry's repository, or of the recipe */
 	char *commit;   /* of the registry's copy, 40 hex digits */
 	bool trusted;   /* the operator said `registry trust` */
+	bool foreign;   /* a file that belongs to another user, or that everybody may write */
 };
 void sb_origin_done(struct sb_origin *origin);
 

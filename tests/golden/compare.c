@@ -149,9 +149,62 @@ static void compare_argv(
 			ours->n_argv - serve);
 }
 
-static void compare_rank(struct golden_case *c, const json_t *result, size_t i,
-		const Sparkbus__RankSpec *ours)
+/* --- hooks: what runs in a container besides --- */
+
+/* @text with what the published tool has for our names, and for what only a node knows. */
+static void add_theirs(struct sb_strbuf *out, const char *text)
 {
+	static const struct {
+		const char *ours, *theirs;
+	} words[] = {
+		{ "sparkbus_", "sparkrun_" },
+		{ "{cache_dir}", "/home/user/.cache/huggingface" },
+	};
+
+	while (*text) {
+		size_t i = 0;
+
+		while (i < sb_countof(words) &&
+				strncmp(text, words[i].ours, strlen(words[i].ours)) != 0)
+			i++;
+		if (i < sb_countof(words)) {
+			sb_strbuf_adds(out, words[i].theirs);
+			text += strlen(words[i].ours);
+		} else {
+			sb_strbuf_addc(out, *text++);
+		}
+	}
+}
+
+static void add_hooks(struct sb_strbuf *out, Sparkbus__Hook *const *hooks, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!*hooks[i]->command)
+			continue; /* a copy */
+		sb_strbuf_adds(out, out->len ? " <" : "<");
+		add_theirs(out, hooks[i]->command);
+		sb_strbuf_addc(out, '>');
+	}
+}
+
+static void compare_hooks(struct golden_case *c, const json_t *theirs,
+		const Sparkbus__LaunchPlan *plan, size_t rank)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf x = SB_STRBUF_INIT, y = SB_STRBUF_INIT;
+
+	for (size_t i = 0; i < json_array_size(theirs); i++)
+		sb_strbuf_addf(&x, "%s<%s>", i ? " " : "",
+				json_string_value(json_array_get(theirs, i)));
+	add_hooks(&y, plan->pre_exec, plan->n_pre_exec);
+	if (!rank)
+		add_hooks(&y, plan->post_exec, plan->n_post_exec);
+	golden_compare(c, "hooks", sb_strbuf_str(&x), sb_strbuf_str(&y));
+}
+
+static void compare_rank(struct golden_case *c, const json_t *result, size_t i,
+		const Sparkbus__LaunchPlan *plan)
+{
+	const Sparkbus__RankSpec *ours = plan->ranks[i];
 	const json_t *ranks = json_object_get(result, "ranks");
 	const json_t *theirs = json_array_get(ranks, i);
 	json_t *env = json_object_get(theirs, "env");
@@ -165,6 +218,7 @@ static void compare_rank(struct golden_case *c, const json_t *result, size_t i,
 	golden_compare(c, "image", golden_text(result, "image"), ours->image);
 	compare_argv(c, theirs, ours);
 	compare_env(c, env, ours);
+	compare_hooks(c, json_object_get(theirs, "exec"), plan, i);
 	compare_mounts(c, json_object_get(result, "mounts"), ours);
 	compare_options(c, json_object_get(result, "options"), ours->options);
 }
@@ -181,7 +235,7 @@ void golden_compare_plan(struct golden_case *c, json_t *theirs, const struct sb_
 	compare_number(c, "port", json_integer_value(json_object_get(theirs, "port")), ours->port);
 	compare_number(c, "ranks", (long long)json_array_size(ranks), (long long)ours->n_ranks);
 	for (size_t i = 0; i < ours->n_ranks && i < json_array_size(ranks); i++)
-		compare_rank(c, theirs, i, ours->ranks[i]);
+		compare_rank(c, theirs, i, ours);
 }
 
 /* --- notes --- */
