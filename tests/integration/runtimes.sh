@@ -7,7 +7,7 @@ corpus=$SB_SOURCE/tests/golden/corpus/handmade
 testbed_up 2 --image scitrera/dgx-spark-vllm:latest \
 	--image ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest \
 	--image scitrera/dgx-spark-llama-cpp:latest --image scitrera/dgx-spark-sglang:latest \
-	--image avarok/atlas-gb10:latest
+	--image avarok/atlas-gb10:latest --image vllm-node
 head=$TESTBED_NET.11
 
 containers() { node_docker "$1" ps -aq --filter label=sparkbus.job | wc -l; }
@@ -52,6 +52,7 @@ launch llama-cpp lc 8000 'rpc-server --host .* --port 50052'
 launch sglang sg 30000 'sglang.launch_server .* --node-rank 1'
 launch vllm-ray ray 8000 'ray start --block --address'
 launch atlas atlas 8888 'spark serve .* --rank 1'
+launch eugr-vllm eug 52001 'ray start --block --address'
 
 loses_a_rank llama-cpp lc
 loses_a_rank sglang sg
