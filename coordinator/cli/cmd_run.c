@@ -59,6 +59,9 @@ const struct opt run_options[] = {
 	{ OPT_INT, 0, "ready-timeout", NULL, "SECONDS",
 			"longest wait for the job to be ready (3600)", RUN_OPT(ready_timeout), 1,
 			604800 },
+	{ OPT_FLAG, 0, "strict", NULL, NULL, "start nothing when lint warns", RUN_OPT(strict) },
+	{ OPT_FLAG, 0, "no-lint", NULL, NULL, "do not compare the launch with lint's rules",
+			RUN_OPT(no_lint) },
 	{ OPT_FLAG, 0, "json", NULL, NULL, "print JSON: the plan with -n, else the job once ready",
 			RUN_OPT(json) },
 	{ OPT_END },
@@ -81,6 +84,28 @@ static void print_diags(struct launch *l, const struct sb_diags *diags)
 				tags[d->level], sb_color(stderr, SB_PLAIN),
 				d->line ? l->recipe.path : "", place, d->text);
 	}
+}
+
+/* Hints are for `recipe validate`. True when the launch must not go on. */
+static bool print_findings(struct launch *l, const struct run_opts *opts)
+{
+	size_t fatal = 0, bad = 0;
+
+	for (size_t i = 0; i < l->findings.n; i++) {
+		const struct sb_finding *f = &l->findings.items[i];
+
+		if (f->severity <= SB_SEVERITY_INFO)
+			continue;
+		checks_print(stderr, l->recipe.path, f, true, false);
+		fatal += f->fatal;
+		bad++;
+	}
+	if (!fatal && !(opts->strict && bad))
+		return false;
+	fprintf(stderr, "%sError:%s %s. Nothing was started; --no-lint goes on all the same.\n",
+			sb_color(stderr, SB_RED), sb_color(stderr, SB_PLAIN),
+			fatal ? "the launch would fail" : "with --strict warnings are errors");
+	return true;
 }
 
 /* Every node must answer before a plan is made for it; a dry run says who does not. */
@@ -310,12 +335,14 @@ static int plan_and_start(struct launch *l, const struct run_opts *opts, const c
 		return cli_fail(l->cli, &err);
 	sb_progress_step(&l->progress, "Compiling the plan");
 	rc = run_compile(l, opts, &diags, &err);
-	if (rc < 0 || diags.n)
+	if (rc < 0 || diags.n || l->findings.n)
 		sb_progress_break(&l->progress);
 	print_diags(l, &diags);
 	sb_diags_done(&diags);
 	if (rc < 0)
 		return cli_fail(l->cli, &err);
+	if (print_findings(l, opts))
+		return EXIT_FAILED;
 	sb_progress_done(&l->progress);
 	status = ask_for_trust(l, opts);
 	if (status != EXIT_DONE)

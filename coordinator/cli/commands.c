@@ -66,6 +66,19 @@ static const char completion_details[] =
 		"source`. Commands, options, recipes, saved clusters and nodes are completed, from "
 		"what is on this machine.";
 
+static const char validate_details[] =
+		"RECIPE is as for `run`, or a folder, which means every *.yaml and *.yml below it. "
+		"Findings come with file, line and column, what to do, and where the knowledge is "
+		"from. Exit status 1 when one is an error, with --strict when one is a warning. "
+		"-q leaves out hints; -v counts the rules that could not be checked. No node is "
+		"asked. `man sparkbus-lint` tells more.";
+static const char rules_details[] =
+		"ID is a rule or the beginning of several: MOE. Messages have the names of facts "
+		"where a finding has their values.";
+
+/* Of commands that take any number of arguments. */
+#define TARGETS_MAX 10000
+
 #define OPTS(table, type) .options = (table), .opts_size = sizeof(struct type)
 
 const struct command commands[] = {
@@ -96,6 +109,12 @@ const struct command commands[] = {
 			.run = cmd_recipe_vram },
 	{ "recipe show", "RECIPE", "show a recipe", show_details, OPTS(show_options, show_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_show },
+	{ "recipe validate", "RECIPE...", "say what is wrong with recipes", validate_details,
+			OPTS(validate_options, validate_opts), .min_args = 1,
+			.max_args = TARGETS_MAX, .run = cmd_recipe_validate },
+	{ "recipe rules", "[ID...]", "show the rules that recipes are compared with", rules_details,
+			OPTS(rules_options, rules_opts), .max_args = TARGETS_MAX,
+			.run = cmd_recipe_rules },
 	{ "job", NULL, "look at a single job" },
 	{ "job show", "TARGET", "show everything about a job", OPTS(job_show_options, job_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_job_show },

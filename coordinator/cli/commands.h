@@ -52,9 +52,22 @@ struct run_opts {
 	const char *served_model_name, *image;
 	struct opt_list option;
 	bool solo, dry_run, no_follow, foreground, ensure, no_rm, dashboard, trust, json;
+	bool strict, no_lint;
 };
 extern const struct opt run_options[];
 int cmd_run(struct cli *cli, const struct call *call);
+
+struct validate_opts {
+	bool strict, json;
+};
+extern const struct opt validate_options[];
+int cmd_recipe_validate(struct cli *cli, const struct call *call);
+
+struct rules_opts {
+	bool policies, json, man;
+};
+extern const struct opt rules_options[];
+int cmd_recipe_rules(struct cli *cli, const struct call *call);
 
 struct stop_opts {
 	struct host_opts hosts;

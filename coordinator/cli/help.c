@@ -269,7 +269,9 @@ static const char man_tail[] =
 		"The folder of certificates, nodes and clusters.\n"
 		"Default: \\fI$XDG_CONFIG_HOME/sparkbus\\fR, else \\fI~/.config/sparkbus\\fR.\n"
 		".TP\n.B SPARKBUS_RECIPES\n"
-		"The folder of bundled recipes; its folders are the registries.\n"
+		"The folder of bundled recipes; its folders are the registries, but for "
+		"\\fIrules\\fR,\n"
+		"which holds what recipes are linted with.\n"
 		".TP\n.B DOCKER_CONFIG\n"
 		"The folder of \\fIconfig.json\\fR with credentials for image registries.\n"
 		"Default: \\fI~/.docker\\fR.\n"
@@ -286,7 +288,8 @@ static const char man_tail[] =
 		"One file for each saved cluster; \\fI.default\\fR names the default one.\n"
 		".SH SEE ALSO\n"
 		".BR sparkbusd (8),\n"
-		".BR sparkbus\\-agent.yaml (5)\n";
+		".BR sparkbus\\-agent.yaml (5),\n"
+		".BR sparkbus\\-lint (7)\n";
 
 void help_man(FILE *out)
 {

@@ -155,6 +155,19 @@ static int by_name(const void *a, const void *b)
 	return order ? order : strcmp(x->path, y->path);
 }
 
+int recipe_list_folder(const char *dir, struct recipe_list *ret, struct sb_err *err)
+{
+	struct recipe_list list = { 0 };
+	int rc = add_folder(&list, dir, NULL, 0, DEPTH_MAX, err);
+
+	if (rc < 0) {
+		recipe_list_done(&list);
+		return rc;
+	}
+	*ret = list;
+	return 0;
+}
+
 int recipe_list_fill(struct recipe_list *ret, struct sb_err *err)
 {
 	struct recipe_list list = { 0 };

@@ -28,6 +28,8 @@ void recipe_list_done(struct recipe_list *list);
  * whose first-level folders are the registries. What cannot be read is left out; files beyond
  * a cap are too. */
 int recipe_list_fill(struct recipe_list *ret, struct sb_err *err);
+/** The same of the folder @dir and of those in it, as files of nobody. */
+int recipe_list_folder(const char *dir, struct recipe_list *ret, struct sb_err *err);
 /** "local" for a file of this folder. */
 const char *recipe_registry(const struct recipe_source *source);
 /** Folder of the bundled recipes. */

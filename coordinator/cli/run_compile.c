@@ -71,11 +71,11 @@ static const char *from_environment(const char *name)
 }
 
 static int resolve_workload(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
-		struct sb_workload **ret, struct sb_err *err)
+		struct sb_strbuf *ret_text, struct sb_workload **ret, struct sb_err *err)
 {
 	SB_CLEANUP(sb_recipe_freep) struct sb_recipe *recipe = NULL;
 	SB_CLEANUP(overrides_done) struct overrides given = { .n = 0 }, cluster = { .n = 0 };
-	int rc = recipe_load(l->recipe.path, from_environment, diags, NULL, &recipe, err);
+	int rc = recipe_load(l->recipe.path, from_environment, diags, ret_text, &recipe, err);
 
 	if (!rc)
 		rc = collect_overrides(opts, &given, err);
@@ -87,15 +87,29 @@ static int resolve_workload(struct launch *l, const struct run_opts *opts, struc
 	return rc;
 }
 
+/* Lint is advice: without its files a launch goes on. */
+static int lint(struct launch *l, const struct sb_workload *workload, const char *source,
+		struct sb_diags *diags, struct sb_err *err)
+{
+	struct sb_err why = SB_ERR_INIT;
+
+	if (checks_load(&l->rules, &why) < 0) {
+		sb_diag_add(diags, SB_DIAG_WARNING, 0, 0, "lint is left out: %s", why.text);
+		return 0;
+	}
+	return checks_run(l->rules, workload, source, l->plan, &l->findings, err);
+}
+
 int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
 		struct sb_err *err)
 {
 	SB_CLEANUP(sb_workload_freep) struct sb_workload *workload = NULL;
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
 	SB_CLEANUP(sb_freep) struct sb_plan_node *nodes = calloc(l->nodes.n, sizeof(*nodes));
 	struct sb_plan_input input = { .nodes = nodes, .n_nodes = l->nodes.n, .solo = opts->solo };
 	SB_CLEANUP(hook_trees_freep) struct hook_trees *trees = calloc(1, sizeof(*trees));
 	char *name;
-	int rc = nodes && trees ? resolve_workload(l, opts, diags, &workload, err)
+	int rc = nodes && trees ? resolve_workload(l, opts, diags, &text, &workload, err)
 				: sb_err_nomem(err);
 
 	if (rc < 0)
@@ -123,6 +137,8 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	input.trees = trees->views;
 	input.n_trees = trees->n;
 	rc = sb_plan_compile(workload, &input, diags, &l->plan, err);
+	if (rc == 0 && !opts->no_lint)
+		rc = lint(l, workload, sb_strbuf_str(&text), diags, err);
 	if (rc < 0)
 		return rc;
 	/* Which registry a recipe came from is known here only. */
