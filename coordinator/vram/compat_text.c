@@ -59,7 +59,11 @@ int sb_vram_compat_text(const struct sb_vram_compat *e, struct sb_strbuf *out)
 {
 	sb_strbuf_adds(out, "\nVRAM Estimation:\n");
 	model_text(e, out);
-	sb_strbuf_addf(out, "  Model weights:    %.2f GB\n", e->weights_gb.value);
+	/* The published tool says 0.00 GB of weights that it does not know, and that they fit. */
+	if (e->weights_known)
+		sb_strbuf_addf(out, "  Model weights:    %.2f GB\n", e->weights_gb.value);
+	else
+		sb_strbuf_adds(out, "  Model weights:    unknown\n");
 	if (e->kv_gb.known) {
 		sb_strbuf_addf(out, "  KV cache:         %.2f GB (max_model_len=", e->kv_gb.value);
 		sb_vram_thousands(out, e->max_model_len.value);
@@ -68,8 +72,10 @@ int sb_vram_compat_text(const struct sb_vram_compat *e, struct sb_strbuf *out)
 	sb_strbuf_addf(out, "  Tensor parallel:  %lld\n", (long long)e->tensor_parallel);
 	if (e->pipeline_parallel > 1)
 		sb_strbuf_addf(out, "  Pipeline parallel: %lld\n", (long long)e->pipeline_parallel);
-	sb_strbuf_addf(out, "  Per-GPU total:    %.2f GB\n", e->per_gpu_gb.value);
-	/* The published tool says YES to weights that it does not know. */
+	if (e->weights_known)
+		sb_strbuf_addf(out, "  Per-GPU total:    %.2f GB\n", e->per_gpu_gb.value);
+	else
+		sb_strbuf_adds(out, "  Per-GPU total:    unknown\n");
 	sb_strbuf_addf(out, "  DGX Spark fit:    %s\n",
 			!e->fits                           ? "EXCEEDS 121 GB"
 					: e->weights_known ? "YES"
@@ -105,12 +111,23 @@ static json_t *warnings(const struct sb_vram_warnings *list)
 	return array;
 }
 
+/* Without the weights there is no sum and no verdict, unless what is known is too much already. */
+static json_t *sum(const struct sb_vram_compat *e, const struct sb_vram_real *value)
+{
+	return e->weights_known ? real(value) : json_null();
+}
+
+static json_t *fits(const struct sb_vram_compat *e)
+{
+	return e->weights_known || !e->fits ? json_boolean(e->fits) : json_null();
+}
+
 json_t *sb_vram_compat_json(const struct sb_vram_compat *e)
 {
-	return json_pack("{so so so so so sI sI so so so so so so so so so so so so sb}",
-			"model_weights_gb", real(&e->weights_gb), "kv_cache_per_token_bytes",
+	return json_pack("{so so so so so sI sI so so so so so so so so so so so so so}",
+			"model_weights_gb", sum(e, &e->weights_gb), "kv_cache_per_token_bytes",
 			real(&e->kv_bytes_per_token), "kv_cache_total_gb", real(&e->kv_gb),
-			"total_per_gpu_gb", real(&e->per_gpu_gb), "max_model_len",
+			"total_per_gpu_gb", sum(e, &e->per_gpu_gb), "max_model_len",
 			whole(&e->max_model_len), "tensor_parallel", (json_int_t)e->tensor_parallel,
 			"pipeline_parallel", (json_int_t)e->pipeline_parallel, "warnings",
 			warnings(&e->warnings), "model_params", whole(&e->params), "model_dtype",
@@ -119,5 +136,5 @@ json_t *sb_vram_compat_json(const struct sb_vram_compat *e)
 			whole(&e->head_dim), "gpu_memory_utilization", real(&e->utilization),
 			"usable_gpu_memory_gb", real(&e->usable_gb), "available_kv_gb",
 			real(&e->available_gb), "max_context_tokens", whole(&e->max_tokens),
-			"context_multiplier", real(&e->multiplier), "fits_dgx_spark", e->fits);
+			"context_multiplier", real(&e->multiplier), "fits_dgx_spark", fits(e));
 }
