@@ -112,8 +112,9 @@ static int gather(struct sb_facts *facts, const struct sb_rules *rules,
 	return rc < 0 ? rc : sb_facts_gather(facts, rules, launch, err);
 }
 
-int checks_run(const struct sb_rules *rules, const struct sb_workload *workload, const char *source,
-		const Sparkbus__LaunchPlan *plan, struct sb_findings *ret, struct sb_err *err)
+int checks_gather(const struct sb_rules *rules, const struct sb_workload *workload,
+		const char *source, const Sparkbus__LaunchPlan *plan, struct sb_facts **ret,
+		struct sb_err *err)
 {
 	SB_CLEANUP(sb_facts_freep) struct sb_facts *facts = NULL;
 	struct sb_lint_launch launch = { .workload = workload, .source = source };
@@ -121,7 +122,9 @@ int checks_run(const struct sb_rules *rules, const struct sb_workload *workload,
 
 	if (rc == 0)
 		rc = gather(facts, rules, &launch, plan && plan->n_ranks ? plan : NULL, err);
-	return rc < 0 ? rc : sb_lint(rules, facts, ret, err);
+	if (rc == 0)
+		*ret = sb_steal(facts);
+	return rc;
 }
 
 /* --- findings --- */

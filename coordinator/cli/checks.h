@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <jansson.h>
 
+#include "node.pb-c.h"
 #include "plan.pb-c.h"
 #include "sb_lint.h"
 
@@ -12,9 +13,14 @@
  * The error names the file. */
 int checks_load(struct sb_rules **ret, struct sb_err *err);
 
-/** Lint what @plan will run; with NULL what the recipe alone says. @source is the recipe's text. */
-int checks_run(const struct sb_rules *rules, const struct sb_workload *workload, const char *source,
-		const Sparkbus__LaunchPlan *plan, struct sb_findings *ret, struct sb_err *err);
+/** Facts of what @plan will run; with NULL of what the recipe alone says. @source is the recipe's
+ * text. Free with sb_facts_free(). */
+int checks_gather(const struct sb_rules *rules, const struct sb_workload *workload,
+		const char *source, const Sparkbus__LaunchPlan *plan, struct sb_facts **ret,
+		struct sb_err *err);
+/** Add what the nodes of the launch say of themselves; nothing when one of them (NULL) does not. */
+int checks_add_nodes(struct sb_facts *facts, const Sparkbus__NodeState *const *states, size_t n,
+		struct sb_err *err);
 
 /** "path:line:col: error: text [ID]", with what to do below; @tag_first puts the tag before the
  * place, as `run` does. @source_too adds where the knowledge is from. */

@@ -92,6 +92,7 @@ static int look(struct validation *v, struct report *r, struct sb_err *err)
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
 	SB_CLEANUP(sb_recipe_freep) struct sb_recipe *recipe = NULL;
 	SB_CLEANUP(sb_workload_freep) struct sb_workload *w = NULL;
+	SB_CLEANUP(sb_facts_freep) struct sb_facts *facts = NULL;
 	Sparkbus__LaunchPlan *plan = NULL;
 	struct sb_err why = SB_ERR_INIT;
 	int rc = recipe_load(r->path, from_environment, &r->diags, &text, &recipe, &why);
@@ -104,7 +105,9 @@ static int look(struct validation *v, struct report *r, struct sb_err *err)
 		note_failure(r, &why);
 		return 0;
 	}
-	rc = checks_run(v->rules, w, sb_strbuf_str(&text), plan, &r->findings, err);
+	rc = checks_gather(v->rules, w, sb_strbuf_str(&text), plan, &facts, err);
+	if (rc == 0)
+		rc = sb_lint(v->rules, facts, &r->findings, err);
 	if (plan)
 		sparkbus__launch_plan__free_unpacked(plan, NULL);
 	return rc;

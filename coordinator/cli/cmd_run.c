@@ -86,28 +86,6 @@ static void print_diags(struct launch *l, const struct sb_diags *diags)
 	}
 }
 
-/* Hints are for `recipe validate`. True when the launch must not go on. */
-static bool print_findings(struct launch *l, const struct run_opts *opts)
-{
-	size_t fatal = 0, bad = 0;
-
-	for (size_t i = 0; i < l->findings.n; i++) {
-		const struct sb_finding *f = &l->findings.items[i];
-
-		if (f->severity <= SB_SEVERITY_INFO)
-			continue;
-		checks_print(stderr, l->recipe.path, f, true, false);
-		fatal += f->fatal;
-		bad++;
-	}
-	if (!fatal && !(opts->strict && bad))
-		return false;
-	fprintf(stderr, "%sError:%s %s. Nothing was started; --no-lint goes on all the same.\n",
-			sb_color(stderr, SB_RED), sb_color(stderr, SB_PLAIN),
-			fatal ? "the launch would fail" : "with --strict warnings are errors");
-	return true;
-}
-
 /* Every node must answer before a plan is made for it; a dry run says who does not. */
 static int ask_nodes(struct launch *l, const struct run_opts *opts, struct fleet *fleet)
 {
@@ -126,6 +104,66 @@ static int ask_nodes(struct launch *l, const struct run_opts *opts, struct fleet
 		cli_fail(l->cli, &err);
 	fleet_print_silent(fleet, stderr);
 	return opts->dry_run ? EXIT_DONE : EXIT_UNKNOWN;
+}
+
+/* --- lint --- */
+
+/* The nodes of the plan alone count. */
+static int add_node_facts(struct launch *l, const struct fleet *fleet, struct sb_err *err)
+{
+	SB_CLEANUP(sb_freep)
+	const Sparkbus__NodeState **states = calloc(l->nodes.n, sizeof(*states));
+	size_t n = 0;
+
+	if (!states)
+		return sb_err_nomem(err);
+	for (size_t i = 0; i < l->nodes.n; i++)
+		for (size_t k = 0; k < l->plan->n_ranks; k++)
+			if (!strcmp(l->plan->ranks[k]->node, l->nodes.items[i].node.name)) {
+				states[n++] = fleet_state(fleet, i);
+				break;
+			}
+	return checks_add_nodes(l->facts, states, n, err);
+}
+
+/* Hints are for `recipe validate`. Return: how many were printed. */
+static size_t print_findings(
+		struct launch *l, const struct sb_findings *findings, size_t *ret_fatal)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < findings->n; i++) {
+		const struct sb_finding *f = &findings->items[i];
+
+		if (f->severity <= SB_SEVERITY_INFO)
+			continue;
+		if (!n++)
+			sb_progress_break(&l->progress);
+		checks_print(stderr, l->recipe.path, f, true, false);
+		*ret_fatal += f->fatal;
+	}
+	return n;
+}
+
+/* Say what is known to go wrong with this launch on these nodes. Return: the exit status when it
+ * must not go on, else EXIT_DONE. */
+static int lint(struct launch *l, const struct run_opts *opts, const struct fleet *fleet)
+{
+	SB_CLEANUP(sb_findings_done) struct sb_findings findings = { 0 };
+	struct sb_err err = SB_ERR_INIT;
+	size_t fatal = 0, bad;
+
+	if (!l->facts)
+		return EXIT_DONE;
+	if (add_node_facts(l, fleet, &err) < 0 || sb_lint(l->rules, l->facts, &findings, &err) < 0)
+		return cli_fail(l->cli, &err);
+	bad = print_findings(l, &findings, &fatal);
+	if (!fatal && !(opts->strict && bad))
+		return EXIT_DONE;
+	fprintf(stderr, "%sError:%s %s. Nothing was started; --no-lint goes on all the same.\n",
+			sb_color(stderr, SB_RED), sb_color(stderr, SB_PLAIN),
+			fatal ? "the launch would fail" : "with --strict warnings are errors");
+	return EXIT_FAILED;
 }
 
 static int print_dry_run(struct launch *l, bool json)
@@ -335,14 +373,12 @@ static int plan_and_start(struct launch *l, const struct run_opts *opts, const c
 		return cli_fail(l->cli, &err);
 	sb_progress_step(&l->progress, "Compiling the plan");
 	rc = run_compile(l, opts, &diags, &err);
-	if (rc < 0 || diags.n || l->findings.n)
+	if (rc < 0 || diags.n)
 		sb_progress_break(&l->progress);
 	print_diags(l, &diags);
 	sb_diags_done(&diags);
 	if (rc < 0)
 		return cli_fail(l->cli, &err);
-	if (print_findings(l, opts))
-		return EXIT_FAILED;
 	sb_progress_done(&l->progress);
 	status = ask_for_trust(l, opts);
 	if (status != EXIT_DONE)
@@ -351,6 +387,9 @@ static int plan_and_start(struct launch *l, const struct run_opts *opts, const c
 	status = ask_nodes(l, opts, &fleet);
 	if (status == EXIT_DONE) {
 		sb_progress_done(&l->progress);
+		status = lint(l, opts, &fleet);
+	}
+	if (status == EXIT_DONE) {
 		if (opts->dry_run)
 			status = print_dry_run(l, opts->json);
 		else if (!opts->ensure || !already_runs(l, &fleet, opts->json, &status))

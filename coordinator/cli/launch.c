@@ -15,7 +15,7 @@ void launch_done(struct launch *l)
 	cli_nodes_done(&l->nodes);
 	sb_mask_done(&l->mask);
 	recipe_source_done(&l->recipe);
-	sb_findings_done(&l->findings);
+	sb_facts_free(l->facts);
 	sb_rules_free(l->rules);
 	free(l->ranks);
 	free(l->leased);

@@ -19,7 +19,7 @@ struct launch {
 	const struct cli_node **ranks; /* node of each rank of the plan, in rank order */
 	bool *leased;                  /* per rank */
 	struct sb_rules *rules;        /* lint; NULL when it was left out */
-	struct sb_findings findings;   /* borrow from the rules */
+	struct sb_facts *facts;        /* of the launch; NULL with the rules */
 	struct sb_mask mask;           /* values of the plan that must not be shown */
 	struct sb_progress progress;
 	uint8_t *cursor; /* of the leader's events, taken before the commit */

@@ -88,7 +88,7 @@ static int resolve_workload(struct launch *l, const struct run_opts *opts, struc
 }
 
 /* Lint is advice: without its files a launch goes on. */
-static int lint(struct launch *l, const struct sb_workload *workload, const char *source,
+static int gather_facts(struct launch *l, const struct sb_workload *workload, const char *source,
 		struct sb_diags *diags, struct sb_err *err)
 {
 	struct sb_err why = SB_ERR_INIT;
@@ -97,7 +97,7 @@ static int lint(struct launch *l, const struct sb_workload *workload, const char
 		sb_diag_add(diags, SB_DIAG_WARNING, 0, 0, "lint is left out: %s", why.text);
 		return 0;
 	}
-	return checks_run(l->rules, workload, source, l->plan, &l->findings, err);
+	return checks_gather(l->rules, workload, source, l->plan, &l->facts, err);
 }
 
 int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
@@ -138,7 +138,7 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	input.n_trees = trees->n;
 	rc = sb_plan_compile(workload, &input, diags, &l->plan, err);
 	if (rc == 0 && !opts->no_lint)
-		rc = lint(l, workload, sb_strbuf_str(&text), diags, err);
+		rc = gather_facts(l, workload, sb_strbuf_str(&text), diags, err);
 	if (rc < 0)
 		return rc;
 	/* Which registry a recipe came from is known here only. */
