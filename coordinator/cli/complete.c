@@ -197,13 +197,18 @@ static void offer_value(struct completer *c, const struct opt *row)
 		}
 }
 
-/* The @i-th word of a synopsis, "[NAME] ADDRESS...", bare. */
+/* The @i-th word of a synopsis, "[NAME] ADDRESS...", bare; one with dots stands for all that
+ * follow.
+ */
 static void argument_name(const char *synopsis, size_t i, char ret[ARGUMENT_MAX_BYTES])
 {
 	size_t len;
 
 	for (; i && *synopsis; i--) {
-		synopsis += strcspn(synopsis, " ");
+		len = strcspn(synopsis, " ");
+		if (len > 3 && !strncmp(synopsis + len - 3, "...", 3))
+			break;
+		synopsis += len;
 		synopsis += strspn(synopsis, " ");
 	}
 	synopsis += strspn(synopsis, "[");

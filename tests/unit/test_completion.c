@@ -85,6 +85,7 @@ static const struct {
 	{ "run ./x", ":files " },
 	{ "run nothing-like-it", ":files " },
 	{ "run mine ''", "" },
+	{ "recipe validate mine l", "llama " },
 	{ "stop q", "qwen3-small " },
 	{ "status -H ''", "spark1 spark2 " },
 	{ "status --hosts spark1,", "spark1,spark1 spark1,spark2 " },
