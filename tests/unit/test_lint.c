@@ -154,7 +154,8 @@ static struct sb_facts *gather(const char *text, const struct sb_lint_launch *ex
 	ck_assert_int_eq(sb_workload_command(w, &command, &has, NULL, &err), 0);
 	launch.workload = w;
 	launch.source = text;
-	launch.command = has ? sb_strbuf_str(&command) : NULL;
+	if (!launch.command)
+		launch.command = has ? sb_strbuf_str(&command) : NULL;
 	launch.image = sb_workload_image(w);
 	launch.env = env;
 	launch.n_env = all_env(w, env, sb_countof(env));
@@ -426,12 +427,14 @@ START_TEST(the_order_of_facts_does_not_matter)
 	struct sb_facts *a = NULL, *b = NULL;
 
 	ck_assert(sb_facts_new(&a, NULL) == 0 && sb_facts_new(&b, NULL) == 0);
+	sb_facts_close(a, "flag");
 	for (size_t i = 0, n = sb_countof(facts); i < n; i++) {
 		ck_assert_int_eq(sb_facts_set(a, facts[i][0], facts[i][1], NULL, NULL), 0);
 		ck_assert_int_eq(sb_facts_set(b, facts[n - 1 - i][0], facts[n - 1 - i][1], NULL,
 						 NULL),
 				0);
 	}
+	sb_facts_close(b, "flag");
 	forwards = lint_text(a);
 	backwards = lint_text(b);
 	ck_assert_str_eq(forwards, backwards);
@@ -520,6 +523,52 @@ START_TEST(findings_point_at_what_one_would_change)
 		ck_assert_uint_le(f.items[i - 1].place.line, f.items[i].place.line);
 	sb_findings_done(&f);
 	sb_facts_free(facts);
+}
+END_TEST
+
+/* Whatever style the command is written in. */
+START_TEST(a_flag_is_found_in_every_style)
+{
+	static const struct {
+		const char *command;
+		unsigned line, col;
+	} rows[] = {
+		{ "command: vllm serve a/b --enforce-eager\n", 3, 25 },
+		{ "command: vllm serve a/b\n  --enforce-eager\n", 4, 3 },
+		{ "command: >-\n\n  vllm serve a/b\n  --x y --enforce-eager\n", 6, 9 },
+		{ "command: \"vllm serve a/b\n  --enforce-eager\"\n", 4, 3 },
+		{ "command: |\n  vllm serve a/b --enforce-eager-not \\\n    --enforce-eager\n", 5,
+				5 },
+		{ "command: |\n  # --enforce-eager\n  vllm serve a/b \\\n    --enforce-eager", 6,
+				5 },
+		{ "defaults: {enforce_eager: true}\n", 3, 27 },
+		{ "defaults: {x: --enforce-eager}\ncommand: vllm serve a/b {x}\n", 4, 10 },
+	};
+
+	for (size_t i = 0; i < sb_countof(rows); i++) {
+		SB_CLEANUP(sb_freep) char *text = NULL;
+		struct sb_findings f = { 0 };
+		struct sb_facts *facts;
+		const struct sb_finding *found;
+
+		ck_assert_int_ge(asprintf(&text, "model: a/b\nruntime: vllm\n%s", rows[i].command),
+				0);
+		/* Without a template it is the runtime that writes the command. */
+		facts = gather(text,
+				strstr(text, "command:")
+						? NULL
+						: &(struct sb_lint_launch){
+								  .command = "vllm serve a/b "
+									     "--enforce-eager" });
+		ck_assert_int_eq(sb_lint(rules, facts, &f, NULL), 0);
+		found = find(&f, "MEM015");
+		ck_assert_msg(found && found->place.line == rows[i].line &&
+						found->place.col == rows[i].col,
+				"%s: %u:%u", text, found ? found->place.line : 0,
+				found ? found->place.col : 0);
+		sb_findings_done(&f);
+		sb_facts_free(facts);
+	}
 }
 END_TEST
 
@@ -785,6 +834,7 @@ int main(void)
 	tcase_add_test(tc, the_order_of_facts_does_not_matter);
 	tcase_add_test(tc, less_knowledge_never_says_more);
 	tcase_add_test(tc, findings_point_at_what_one_would_change);
+	tcase_add_test(tc, a_flag_is_found_in_every_style);
 	tcase_add_test(tc, flags_are_read_as_engines_read_them);
 	tcase_add_test(tc, sizes_are_read_from_names);
 	tcase_add_test(tc, bad_rules_are_refused_with_their_place);
