@@ -135,6 +135,7 @@ json_t *sb_vram_compat_json(const struct sb_vram_compat *e)
 			whole(&e->layers), "num_kv_heads", whole(&e->kv_heads), "head_dim",
 			whole(&e->head_dim), "gpu_memory_utilization", real(&e->utilization),
 			"usable_gpu_memory_gb", real(&e->usable_gb), "available_kv_gb",
-			real(&e->available_gb), "max_context_tokens", whole(&e->max_tokens),
-			"context_multiplier", real(&e->multiplier), "fits_dgx_spark", fits(e));
+			sum(e, &e->available_gb), "max_context_tokens",
+			e->weights_known ? whole(&e->max_tokens) : json_null(),
+			"context_multiplier", sum(e, &e->multiplier), "fits_dgx_spark", fits(e));
 }

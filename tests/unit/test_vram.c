@@ -406,9 +406,9 @@ START_TEST(figures_are_the_published_ones)
 	same_real(doc, "kv_cache_total_gb", x->cache);
 	same_real(doc, "total_per_gpu_gb", e.weights_known ? x->total : NULL);
 	same_real(doc, "usable_gpu_memory_gb", x->usable);
-	same_real(doc, "available_kv_gb", x->available);
-	same_whole(doc, "max_context_tokens", x->tokens);
-	same_real(doc, "context_multiplier", x->multiplier);
+	same_real(doc, "available_kv_gb", e.weights_known ? x->available : NULL);
+	same_whole(doc, "max_context_tokens", e.weights_known ? x->tokens : NULL);
+	same_real(doc, "context_multiplier", e.weights_known ? x->multiplier : NULL);
 	same_text(doc, "model_dtype", x->dtype);
 	same_text(doc, "kv_dtype", x->kv_dtype);
 	same_whole(doc, "model_params", x->params);
