@@ -232,6 +232,7 @@ static const struct sb_engine_ops docker_ops = {
 	.logs = docker_logs,
 	.events = docker_events,
 	.archive_put = docker_archive_put,
+	.exec = docker_exec,
 	.cancel = docker_cancel,
 };
 

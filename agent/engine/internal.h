@@ -54,6 +54,7 @@ union call_fn {
 	sb_engine_wait_fn wait;
 	sb_engine_log_fn log;
 	sb_engine_event_fn event;
+	sb_engine_exec_fn exec;
 };
 
 struct sb_engine_call {
@@ -85,7 +86,7 @@ struct sb_engine_call {
 	uint64_t more_ms; /* on top of the deadline of its op */
 	uint64_t idle_ms;
 	bool idle_always;
-	void *state; /* of logs, pull, events, list */
+	void *state; /* of exec, logs, pull, events, list */
 	void (*free_state)(void *state);
 };
 
@@ -167,7 +168,10 @@ int docker_list(struct sb_engine *, const char *label, sb_container_list_fn, voi
 int docker_archive_put(struct sb_engine *, const char *id, const char *path, const void *tar,
 		size_t len, sb_engine_done_fn, void *, struct sb_engine_call **, struct sb_err *);
 
-/* --- logs.c, events.c, pull.c --- */
+/* --- exec.c, logs.c, events.c, pull.c --- */
+
+int docker_exec(struct sb_engine *, const char *id, const struct sb_exec_spec *, sb_engine_exec_fn,
+		void *, struct sb_engine_call **, struct sb_err *);
 
 int docker_logs(struct sb_engine *, const char *id, uint64_t since_unix_ns, bool follow,
 		sb_engine_log_fn, void *, struct sb_engine_call **, struct sb_err *);

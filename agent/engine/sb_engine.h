@@ -58,6 +58,14 @@ struct sb_container_spec {
 	bool privileged, init;
 };
 
+/* A command to run in a running container. */
+struct sb_exec_spec {
+	const char *const *argv; /* n_argv words */
+	size_t n_argv;
+	const char *user;  /* NULL or "" = the container's */
+	uint64_t limit_ms; /* longest time it may take; 0 = none */
+};
+
 /* --- what comes out (borrowed during the callback only) --- */
 
 struct sb_engine_version {
@@ -133,6 +141,9 @@ typedef void (*sb_engine_wait_fn)(void *ctx, int exit_code, const struct sb_err 
 /** Streams. @item is NULL at the end: then @err says why it ended, or is NULL at a normal end. */
 typedef void (*sb_engine_log_fn)(
 		void *ctx, const struct sb_engine_log *item, const struct sb_err *);
+/** Lines of output (no times), then once with @line NULL: @exit_code, or @err. */
+typedef void (*sb_engine_exec_fn)(void *ctx, const struct sb_engine_log *line, int exit_code,
+		const struct sb_err *err);
 /** @resync: the stream was (re)connected and events may have been missed that could not be
  * replayed: list the containers. Never ends by itself; reconnects with backoff, asking for what
  * happened since the last event seen. @err with @item NULL reports each lost connection. */
@@ -194,6 +205,10 @@ struct sb_engine_ops {
 	int (*archive_put)(struct sb_engine *, const char *id, const char *path, const void *tar,
 			size_t len, sb_engine_done_fn, void *, struct sb_engine_call **,
 			struct sb_err *);
+	/* Run a command in the running container. SB_E_TIMEOUT after its limit: then, and after a
+	 * cancel, it may run on, for an engine cannot end it. */
+	int (*exec)(struct sb_engine *, const char *id, const struct sb_exec_spec *,
+			sb_engine_exec_fn, void *, struct sb_engine_call **, struct sb_err *);
 	/* A handle is valid until its (last) callback returns. NULL is fine. */
 	void (*cancel)(struct sb_engine *, struct sb_engine_call *);
 };

@@ -469,6 +469,55 @@ START_TEST(files_can_be_put_into_a_container)
 }
 END_TEST
 
+/* --- commands in a container --- */
+
+static void on_exec(void *ctx, const struct sb_engine_log *line, int code, const struct sb_err *err)
+{
+	if (line) {
+		sb_strbuf_addf(&told, "%d:%.*s;", line->stream, (int)line->len, line->text);
+		return;
+	}
+	sb_strbuf_addf(&told, "=%d", code);
+	on_done(ctx, err);
+}
+
+static enum sb_code exec_as(const char *user, const char *text, uint64_t limit_ms)
+{
+	const char *const argv[] = { "/bin/busybox", "sh", "-c", text };
+	const struct sb_exec_spec spec = {
+		.argv = argv, .n_argv = sb_countof(argv), .user = user, .limit_ms = limit_ms
+	};
+
+	sb_strbuf_reset(&told);
+	eng->ops->exec(eng, id, &spec, on_exec, NULL, NULL, NULL);
+	return answer();
+}
+
+START_TEST(commands_run_in_a_container)
+{
+	struct sb_container_spec spec = { .name = name, .user = "1000:1000" };
+
+	ck_assert_int_eq(create_spec(&spec, "/bin/busybox sleep 60"), SB_OK);
+	ck_assert_int_eq(exec_as("0:0", "true", 10000), SB_E_BUSY); /* it does not run */
+	eng->ops->start(eng, id, on_done, NULL, NULL, NULL);
+	ck_assert_int_eq(answer(), SB_OK);
+	ck_assert_msg(exec_as("0:0", "id -u; echo two >&2; exit 7", 10000) == SB_OK, "%s",
+			last.text);
+	ck_assert_ptr_nonnull(strstr(told.data, "1:0;"));
+	ck_assert_ptr_nonnull(strstr(told.data, "2:two;"));
+	ck_assert_ptr_nonnull(strstr(told.data, "=7"));
+	ck_assert_int_eq(exec_as("", "id -u", 10000), SB_OK);
+	ck_assert_str_eq(told.data, "1:1000;=0");
+	ck_assert_int_eq(exec_as("", "printf \"it's\\n\"", 10000), SB_OK);
+	ck_assert_str_eq(told.data, "1:it's;=0");
+	for (int i = 0; i < 20; i++) { /* its end may be heard after its output's */
+		ck_assert_int_eq(exec_as("", "exit 5", 10000), SB_OK);
+		ck_assert_str_eq(told.data, "=5");
+	}
+	ck_assert_int_eq(exec_as("", "sleep 30", 200), SB_E_TIMEOUT);
+}
+END_TEST
+
 /* --- an engine that goes and comes --- */
 
 static void restart_engine(void)
@@ -569,6 +618,7 @@ int main(void)
 	tcase_add_test(tc, a_very_long_line_comes_in_parts);
 	tcase_add_test(tc, events_tell_a_life);
 	tcase_add_test(tc, files_can_be_put_into_a_container);
+	tcase_add_test(tc, commands_run_in_a_container);
 	if (getenv("SB_TEST_DOCKER_RESTART")) {
 		tcase_add_test(tc, a_log_follow_says_that_the_engine_went);
 		tcase_add_test(tc, events_survive_the_engine);

@@ -29,6 +29,7 @@ enum fake_op {
 	FAKE_LOGS,
 	FAKE_EVENTS,
 	FAKE_ARCHIVE_PUT,
+	FAKE_EXEC,
 	FAKE_OP_COUNT_,
 };
 
@@ -68,6 +69,10 @@ void fake_engine_hang_up(struct fake_engine *fake, const struct sb_err *err);
 /** The archive that was put last into any container; NULL when there was none. Borrowed until the
  * next one. */
 const void *fake_engine_archive(const struct fake_engine *fake, size_t *ret_len);
+/** What the next commands in containers say (one line) and end with. */
+void fake_engine_exec(struct fake_engine *fake, const char *line, int exit_code);
+/** The words (joined with a blank) of the last command in a container, its user before them. */
+const char *fake_engine_exec_argv(const struct fake_engine *fake);
 /** The user that the last container was made with; "" = the image's. */
 const char *fake_engine_user(const struct fake_engine *fake);
 /** The words (joined with a blank) of the last container. */

@@ -55,6 +55,7 @@ struct sb_engine_call {
 		sb_engine_wait_fn wait;
 		sb_engine_log_fn log;
 		sb_engine_event_fn event;
+		sb_engine_exec_fn exec;
 	} fn;
 	sb_pull_progress_fn progress;
 	void *ctx;
@@ -73,6 +74,8 @@ struct fake_engine {
 	void *archive; /* the last one that was put */
 	size_t archive_len;
 	char user[64], argv[1024]; /* of the last spec */
+	char exec_argv[1024], exec_line[256];
+	int exec_code;
 };
 
 void *fake_must(void *p);

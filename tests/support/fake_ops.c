@@ -162,6 +162,20 @@ static void act_put(struct sb_engine_call *c, const struct sb_err *err)
 	c->fn.done(c->ctx, err);
 }
 
+static void act_exec(struct sb_engine_call *c, const struct sb_err *err)
+{
+	struct sb_err own = SB_ERR_INIT;
+	struct sb_engine_log line = {
+		.stream = 1, .text = c->fake->exec_line, .len = strlen(c->fake->exec_line)
+	};
+
+	want(c, &err, &own);
+	if (!err && line.len)
+		c->fn.exec(c->ctx, &line, 0, NULL);
+	if (!c->ended)
+		c->fn.exec(c->ctx, NULL, err ? 0 : c->fake->exec_code, err);
+}
+
 static void act_list(struct sb_engine_call *c, const struct sb_err *err)
 {
 	struct sb_container_info list[64];
@@ -246,6 +260,7 @@ static void (*const acts[FAKE_OP_COUNT_])(struct sb_engine_call *, const struct 
 	[FAKE_LOGS] = act_logs,
 	[FAKE_EVENTS] = act_events,
 	[FAKE_ARCHIVE_PUT] = act_put,
+	[FAKE_EXEC] = act_exec,
 };
 
 /* --- calls --- */
@@ -421,6 +436,20 @@ static int fake_put(struct sb_engine *e, const char *id, const char *path, const
 	return 0;
 }
 
+static int fake_exec(struct sb_engine *e, const char *id, const struct sb_exec_spec *spec,
+		sb_engine_exec_fn fn, void *ctx, struct sb_engine_call **ret, struct sb_err *err)
+{
+	struct sb_engine_call *c = begin(e, FAKE_EXEC, id, ctx, ret);
+	char *to = c->fake->exec_argv;
+
+	c->fn.exec = fn;
+	snprintf(to, sizeof(c->fake->exec_argv), "%s", spec->user ? spec->user : "");
+	for (size_t i = 0; i < spec->n_argv; i++)
+		snprintf(to + strlen(to), sizeof(c->fake->exec_argv) - strlen(to), " %s",
+				spec->argv[i]);
+	return 0;
+}
+
 static void fake_cancel(struct sb_engine *e, struct sb_engine_call *call)
 {
 	call_end(call);
@@ -461,6 +490,17 @@ const void *fake_engine_archive(const struct fake_engine *fake, size_t *ret_len)
 	return fake->archive;
 }
 
+void fake_engine_exec(struct fake_engine *fake, const char *line, int exit_code)
+{
+	snprintf(fake->exec_line, sizeof(fake->exec_line), "%s", line);
+	fake->exec_code = exit_code;
+}
+
+const char *fake_engine_exec_argv(const struct fake_engine *fake)
+{
+	return fake->exec_argv;
+}
+
 const char *fake_engine_user(const struct fake_engine *fake)
 {
 	return fake->user;
@@ -492,6 +532,7 @@ void fake_engine_new(sd_event *loop, struct fake_engine **ret)
 		.logs = fake_logs,
 		.events = fake_events,
 		.archive_put = fake_put,
+		.exec = fake_exec,
 		.cancel = fake_cancel,
 	};
 	struct fake_engine *fake = fake_must(calloc(1, sizeof(*fake)));

@@ -768,6 +768,96 @@ static size_t frame_chunk(char *out, const char *text, size_t claim)
 	return (size_t)n + len + 10;
 }
 
+/* --- exec --- */
+
+static void on_exec(void *ctx, const struct sb_engine_log *line, int exit_code,
+		const struct sb_err *err)
+{
+	if (line)
+		sb_strbuf_addf(&told, "%.*s,", (int)line->len, line->text);
+	else
+		sb_strbuf_addf(&told, "%d", exit_code);
+	if (!line)
+		note("exec", err);
+}
+
+static const char *const exec_words[] = { "sh", "-c", "echo 'x'" };
+static const struct sb_exec_spec exec_spec = {
+	.argv = exec_words, .n_argv = 3, .user = "0:0", .limit_ms = 60000
+};
+
+/* A frame as an exec's stream has it: no chunks, no times, and then the end of the connection. */
+static size_t raw_frame(char *out, const char *text)
+{
+	int n = sprintf(out,
+			"HTTP/1.1 200 OK\r\nContent-Type: "
+			"application/vnd.docker.raw-stream\r\n\r\n");
+
+	memcpy(out + n, (char[]){ 1, 0, 0, 0, 0, 0, 0, (char)strlen(text) }, 8);
+	strcpy(out + n + 8, text);
+	return (size_t)n + 8 + strlen(text);
+}
+
+START_TEST(a_command_in_a_container_tells_its_lines_and_then_its_status)
+{
+	char out[512];
+	size_t len = raw_frame(out, "one\ntwo");
+
+	SCRIPT({ "POST /v1.41/containers/c1/exec ", reply("201 Created", "{\"Id\":\"e1\"}") },
+			{ "POST /v1.41/exec/e1/start ", out, len, HANG_UP },
+			{ "GET /v1.41/exec/e1/json ",
+					reply("200 OK", "{\"Running\":true,\"ExitCode\":null}") },
+			{ "GET /v1.41/exec/e1/json ",
+					reply("200 OK", "{\"Running\":false,\"ExitCode\":3}") });
+	eng->ops->exec(eng, "c1", &exec_spec, on_exec, NULL, NULL, NULL);
+	ck_assert_str_eq(after(1), "one,two,3exec;");
+	ck_assert_ptr_nonnull(strstr(asked.data, "\"Cmd\":[\"sh\",\"-c\",\"echo 'x'\"]"));
+	ck_assert_ptr_nonnull(strstr(asked.data, "\"User\":\"0:0\""));
+}
+END_TEST
+
+static const struct {
+	struct row rows[3];
+	const char *told;
+} exec_failures[] = {
+	{ { { "/exec ", "HTTP/1.1 409 Conflict\r\nContent-Length: 2\r\n\r\n{}" } }, "0exec:BUSY;" },
+	{ { { "/exec ", "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}" } },
+			"0exec:PROTOCOL;" },
+	{ { { "/exec ", "HTTP/1.1 201 Created\r\nContent-Length: 14\r\n\r\n{\"Id\":\"e1/../\"}" } },
+			"0exec:PROTOCOL;" },
+	{ { { "/exec ", "HTTP/1.1 201 Created\r\nContent-Length: 11\r\n\r\n{\"Id\":\"e1\"}" },
+			  { "/start ", "HTTP/1.1 404 Gone\r\nContent-Length: 2\r\n\r\n{}" } },
+			"0exec:NOT_FOUND;" },
+	{ { { "/exec ", "HTTP/1.1 201 Created\r\nContent-Length: 11\r\n\r\n{\"Id\":\"e1\"}" },
+			  { "/start ", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" },
+			  { "/json ", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" } },
+			"0exec:PROTOCOL;" },
+};
+
+START_TEST(a_command_that_cannot_be_run_is_an_error)
+{
+	size_t n = 0;
+
+	while (n < 3 && exec_failures[_i].rows[n].match)
+		n++;
+	script(exec_failures[_i].rows, n);
+	eng->ops->exec(eng, "c1", &exec_spec, on_exec, NULL, NULL, NULL);
+	ck_assert_str_eq(after(1), exec_failures[_i].told);
+}
+END_TEST
+
+START_TEST(a_command_has_a_limit)
+{
+	struct sb_exec_spec spec = exec_spec;
+
+	spec.limit_ms = 50;
+	SCRIPT({ "/exec ", reply("201 Created", "{\"Id\":\"e1\"}") },
+			{ "/start ", NULL, 0, STALL });
+	eng->ops->exec(eng, "c1", &spec, on_exec, NULL, NULL, NULL);
+	ck_assert_str_eq(after(1), "0exec:TIMEOUT;");
+}
+END_TEST
+
 START_TEST(logs_follow_to_the_containers_end)
 {
 	char out[512];
@@ -1110,6 +1200,10 @@ int main(void)
 	tcase_add_test(tc, a_pull_tells_its_progress);
 	tcase_add_test(tc, an_error_in_the_progress_is_the_pulls);
 	tcase_add_test(tc, a_pull_that_is_refused_or_cut_or_silent_fails);
+	tcase_add_test(tc, a_command_in_a_container_tells_its_lines_and_then_its_status);
+	tcase_add_loop_test(
+			tc, a_command_that_cannot_be_run_is_an_error, 0, sb_countof(exec_failures));
+	tcase_add_test(tc, a_command_has_a_limit);
 	tcase_add_test(tc, logs_follow_to_the_containers_end);
 	tcase_add_test(tc, logs_that_end_before_their_container_were_cut);
 	tcase_add_test(tc, logs_cut_inside_a_frame_give_what_came);
