@@ -88,6 +88,10 @@ static int check_hooks(const Sparkbus__LaunchPlan *plan, struct sb_err *err)
 			plan->n_post_commands > SB_PLAN_HOOKS_MAX)
 		return sb_err_set(err, SB_E_RANGE, "%s has more than %u hooks of a kind", plan->job,
 				SB_PLAN_HOOKS_MAX);
+	for (size_t i = 0; i < plan->n_post_exec; i++)
+		if (!*plan->post_exec[i]->command)
+			return sb_err_set(err, SB_E_INVALID, "hook %.40s: expected a command",
+					plan->post_exec[i]->label);
 	for (size_t i = 0; i < plan->n_ranks && plan->n_pre_exec; i++) {
 		const Sparkbus__ContainerOptions *opt = plan->ranks[i]->options;
 		const char *user = opt && strcmp(opt->user, "auto") != 0 ? opt->user : "";

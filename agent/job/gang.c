@@ -88,6 +88,7 @@ static void not_proved(struct gang *gang, const struct sb_err *err)
 static void alive(struct gang *gang, Sparkbus__Health health)
 {
 	Sparkbus__JobStatus *st = gang_status(gang);
+	bool first = st->state == J(STARTING);
 
 	st->health = health;
 	if (!st->ready_unix_ms)
@@ -96,9 +97,13 @@ static void alive(struct gang *gang, Sparkbus__Health health)
 	if (st->state == J(READY)) { /* after a restart of the agent: known again */
 		job_save(gang->job);
 		job_changed(gang->job);
-	} else {
-		job_event(gang->job, SB_JOB_EV_ALIVE, "");
+		return;
 	}
+	if (first)
+		gang_post_expect(gang);
+	job_event(gang->job, SB_JOB_EV_ALIVE, "");
+	if (first)
+		gang_post_run(gang);
 }
 
 static void on_probed(void *ctx, const struct sb_err *err)
@@ -408,6 +413,8 @@ static void quiet(struct gang *gang)
 {
 	if (gang->probe)
 		sb_probe_cancel(sb_steal(gang->probe));
+	if (gang->post)
+		gang_post_lose(gang, "the job was stopped while it ran");
 	sd_event_source_disable_unref(sb_steal(gang->gate_timer));
 	sd_event_source_disable_unref(sb_steal(gang->probe_timer));
 	for (size_t i = 0; i < gang->n; i++)
@@ -459,8 +466,13 @@ static struct gang *gang_new(struct job *job)
 
 void gang_free(struct gang *gang)
 {
+	struct sb_engine *engine = gang ? gang->job->jobs->env.engine : NULL;
+
 	if (!gang)
 		return;
+	if (gang->post) /* the record says that it runs: whoever reads it next draws the conclusion
+			 */
+		engine->ops->cancel(engine, sb_steal(gang->post));
 	quiet(gang);
 	sd_event_source_disable_unref(gang->own_changed);
 	sd_event_source_disable_unref(gang->owed_timer);
@@ -472,6 +484,7 @@ static void resume_ready(struct gang *gang)
 {
 	gang_status(gang)->health = SPARKBUS__HEALTH__HEALTH_UNKNOWN;
 	gang->stage = last_stage(gang);
+	gang_post_lose(gang, "the agent was restarted while it ran");
 	for (size_t i = 0; i < gang->n; i++)
 		member_watch(&gang->ranks[i]);
 	gang_own_changed(gang);

@@ -1,4 +1,4 @@
-/* gang.h - inside gang.c and gang_calls.c: the leader's view of the ranks. */
+/* gang.h - inside gang.c, gang_post.c and gang_calls.c: the leader's view of the ranks. */
 #ifndef SB_GANG_H
 #define SB_GANG_H
 
@@ -24,6 +24,7 @@ struct member {
 struct gang {
 	struct job *job;
 	struct sb_probe *probe;
+	struct sb_engine_call *post; /* the post_exec hook that runs */
 	sd_event_source *gate_timer, *owed_timer, *probe_timer, *own_changed;
 	uint32_t stage;
 	bool ending;
@@ -42,6 +43,14 @@ void gang_news(struct gang *gang, struct member *m, const Sparkbus__RankStatus *
 void gang_silent(struct gang *gang, struct member *m, const struct sb_err *err);
 void gang_refused(struct gang *gang, struct member *m, const struct sb_err *err);
 void gang_member_down(struct gang *gang); /* one stop was answered or given up */
+
+/* --- gang_post.c: what the plan asks for once the job is READY --- */
+/* About to be READY for the first time: who sees that state sees that hooks are to come. */
+void gang_post_expect(struct gang *gang);
+/* Run them. */
+void gang_post_run(struct gang *gang);
+/* What runs, if anything, is not heard of any more: @why. */
+void gang_post_lose(struct gang *gang, const char *why);
 
 /* --- gang_calls.c: what is said to a member --- */
 void member_start(struct member *m);

@@ -280,10 +280,28 @@ static int follow_head(struct launch *l)
 	return status;
 }
 
-static int ready(struct launch *l, const struct run_opts *opts, const Sparkbus__JobStatus *status)
+static int print_over(
+		struct launch *l, const struct run_opts *opts, const Sparkbus__JobStatus *status)
 {
 	if (opts->json)
 		return cli_json(l->cli, sb_render_message(&status->base, &l->mask), EXIT_DONE);
+	printf("Job:       %s\nStopped after its post hooks, as the recipe says.\n", l->plan->job);
+	return EXIT_DONE;
+}
+
+static int ready(struct launch *l, const struct run_opts *opts, Sparkbus__JobStatus **ret_status)
+{
+	const Sparkbus__JobStatus *status;
+	bool over = false;
+	int result = hooks_come_after(l) ? hooks_after(l, ret_status, &over) : EXIT_DONE;
+
+	status = *ret_status;
+	if (over && result == EXIT_DONE)
+		return print_over(l, opts, status);
+	if (result != EXIT_DONE || opts->json)
+		return opts->json ? cli_json(l->cli, sb_render_message(&status->base, &l->mask),
+						    result)
+				  : result;
 	printf("\nJob:       %s\nURL:       %s\nModel:     %s\n", status->job, status->url,
 			status->served_model_name);
 	print_how_to(l, stdout);
@@ -306,12 +324,14 @@ static int watch(struct launch *l, const struct run_opts *opts)
 	snprintf(label, sizeof(label), "Starting %s", l->plan->runtime);
 	sb_progress_step(&l->progress, label);
 	end = launch_watch(l, &status);
-	if (end == WATCH_READY)
+	if (end == WATCH_READY || (end == WATCH_OVER && hooks_ended(l, status)))
 		sb_progress_done(&l->progress);
 	else
 		sb_progress_break(&l->progress);
 	if (end == WATCH_READY) {
-		result = ready(l, opts, status);
+		result = ready(l, opts, &status);
+	} else if (end == WATCH_OVER && hooks_ended(l, status)) {
+		result = print_over(l, opts, status);
 	} else if (end == WATCH_DETACHED) {
 		result = detached(l, false);
 	} else if (end == WATCH_LOST) {

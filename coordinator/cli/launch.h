@@ -47,6 +47,8 @@ enum watch_end { WATCH_READY, WATCH_OVER, WATCH_DETACHED, WATCH_LOST };
 /** Watch the leader until the job is ready or over, Ctrl-C, or the leader is silent for longer
  * than the launch may take. *ret_status (may stay NULL) is the last status: free_unpacked. */
 enum watch_end launch_watch(struct launch *l, Sparkbus__JobStatus **ret_status);
+/** The same until the leader's post_exec is through, or the job over. */
+enum watch_end launch_watch_post(struct launch *l, Sparkbus__JobStatus **ret_status);
 /** Give every lease back; for ends before the commit. */
 void launch_release(struct launch *l);
 /** What failed: reason, rank, the lines of its log that matter. */

@@ -14,6 +14,7 @@ struct watch {
 	uint64_t silent_since_ms; /* 0 = it answers */
 	bool gone;                /* the leader does not know the job any more */
 	bool refused;
+	bool post; /* the end that is waited for is that of post_exec */
 };
 
 static void keep_status(struct watch *w, const Sparkbus__JobStatus *status)
@@ -166,16 +167,25 @@ static bool lost(const struct watch *w)
 	return w->silent_since_ms && sb_now_boot_ms() - w->silent_since_ms > limit;
 }
 
-enum watch_end launch_watch(struct launch *l, Sparkbus__JobStatus **ret_status)
+static bool arrived(const struct watch *w)
 {
-	struct watch w = { .l = l };
+	const Sparkbus__PostExec *post = w->status->post;
+
+	if (w->status->state != SPARKBUS__JOB_STATE__JOB_READY)
+		return false;
+	return !w->post || !post || post->state != SPARKBUS__POST_STATE__POST_RUNNING;
+}
+
+static enum watch_end watch(struct launch *l, bool until_post, Sparkbus__JobStatus **ret_status)
+{
+	struct watch w = { .l = l, .post = until_post };
 	enum watch_end end = WATCH_DETACHED;
 
 	/* The state first: the job may be there before the first event is read. */
 	while (!interrupted()) {
 		bool ok = poll_status(&w);
 
-		if (ok && w.status && w.status->state == SPARKBUS__JOB_STATE__JOB_READY)
+		if (ok && w.status && arrived(&w))
 			end = WATCH_READY;
 		else if ((ok && w.status && job_is_over(w.status->state)) || w.gone)
 			end = WATCH_OVER;
@@ -188,6 +198,16 @@ enum watch_end launch_watch(struct launch *l, Sparkbus__JobStatus **ret_status)
 	}
 	*ret_status = w.status;
 	return end;
+}
+
+enum watch_end launch_watch(struct launch *l, Sparkbus__JobStatus **ret_status)
+{
+	return watch(l, false, ret_status);
+}
+
+enum watch_end launch_watch_post(struct launch *l, Sparkbus__JobStatus **ret_status)
+{
+	return watch(l, true, ret_status);
 }
 
 static void print_lines(const char *text)

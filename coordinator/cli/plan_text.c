@@ -270,4 +270,10 @@ void plan_print_ranks(const struct launch *l, FILE *out)
 		print_options(rank, out);
 		fputc('\n', out);
 	}
+	if (l->plan->n_post_exec) {
+		fprintf(out, "Once it is ready, in container %s\n",
+				l->plan->ranks[0]->container_name);
+		print_hooks(l, "after:", l->plan->post_exec, l->plan->n_post_exec, out);
+		fputc('\n', out);
+	}
 }

@@ -169,6 +169,8 @@ static void print_acts(const struct launch *l, FILE *out)
 	}
 	for (size_t i = 0; i < l->plan->n_post_commands; i++)
 		print_command(l, l->plan->post_commands[i], out);
+	if (l->plan->stop_after_post)
+		fprintf(out, "  and then stops the job\n");
 }
 
 int hooks_may_act(struct launch *l, bool trust, bool *ret, struct sb_err *err)

@@ -26,8 +26,14 @@ int hooks_may_act(struct launch *l, bool trust, bool *ret, struct sb_err *err);
 /** What it would do here, and whether that would be asked about; for a dry run. */
 void hooks_print(const struct launch *l, FILE *out);
 
-/** After READY: wait for the leader's post_exec, run post_commands, stop the job if the recipe says
- * so. Return: LAUNCH_GO_ON, or the exit status of a job whose hooks failed or are unknown. */
-int hooks_after(struct launch *l);
+/** Whether something comes after READY before the launch is through. */
+bool hooks_come_after(const struct launch *l);
+/** After READY (run_post.c): wait for the leader's post_exec, run post_commands here, and stop the
+ * job if the recipe says so. *@status is replaced by the leader's last word; *@ret_over: the job
+ * was stopped. Return: EXIT_DONE, or the exit status of hooks that failed, are unknown, or were
+ * interrupted; it was said why. */
+int hooks_after(struct launch *l, Sparkbus__JobStatus **status, bool *ret_over);
+/** A job that is over is so because its hooks were through. */
+bool hooks_ended(const struct launch *l, const Sparkbus__JobStatus *status);
 
 #endif

@@ -151,12 +151,6 @@ static void warn_unfetched(const struct sb_workload *w, struct sb_diags *diags)
 
 int sb_plan_check_supported(const struct sb_workload *w, struct sb_diags *diags, struct sb_err *err)
 {
-	static const char *const keys[] = { "post_exec", "post_commands" };
-
-	for (size_t i = 0; i < sb_countof(keys); i++)
-		if (is_set(sb_workload_key(w, keys[i])))
-			return sb_workload_err(w, keys[i], SB_E_UNSUPPORTED, err,
-					"%s is not supported by this version", keys[i]);
 	warn_unfetched(w, diags);
 	return 0;
 }

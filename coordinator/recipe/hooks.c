@@ -117,7 +117,7 @@ static int take_copy(const struct taker *t, const struct sb_yaml_node *node, siz
 		return refuse(t, source ? source : node, SB_E_INVALID,
 				"%s[%zu]: expected a folder behind 'copy'", t->key, at);
 	if (sb_node_truthy(host)) {
-		rc = refuse(t, host, SB_E_UNSUPPORTED,
+		rc = refuse(t, host, SB_E_INVALID,
 				"%s[%zu]: source_host is not supported: there is no way from node "
 				"to node",
 				t->key, at);

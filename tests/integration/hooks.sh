@@ -5,6 +5,7 @@
 recipes=$SB_SOURCE/tests/integration/recipes
 
 testbed_up 2 --image sim:1
+head=$TESTBED_NET.11
 
 json() { jq -r "$1" <<<"$out"; }
 containers() { node_docker "$1" ps -aq --filter label=sparkbus.job | wc -l; }
@@ -97,6 +98,63 @@ like "$err" '--trust' "and how it may"
 is "$(containers spark1)$(containers spark2)" 00 "and nothing was started"
 run_expect 0 "with --trust it may" sparkbus run "$scratch/other.yaml" "${with[@]}" --no-follow --trust
 run_expect 0 "stop" sparkbus stop --all
+
+# --- after READY: in the head's container, then here, then the end ---
+
+cat >"$scratch/post.yaml" <<'YAML'
+model: example/post
+runtime: vllm
+container: sim:1
+defaults: {port: 8000, host: 0.0.0.0, tensor_parallel: 2, then: ':', here: ':'}
+post_exec:
+  - |
+    echo "exec as $(id -u): {head_ip} {head_host} {port} {base_url} {container_name} {cluster_id} {cache_dir}"
+    wget -qO- http://127.0.0.1:{port}/v1/models | grep -o example/post; echo said >/tmp/said
+  - "{then}"
+post_commands:
+  - "echo here: {base_url} {container_name} {cache_dir} >>$HOOKS_OUT; wget -qO- {base_url}/models 2>/dev/null || curl -s {base_url}/models; {here}"
+YAML
+export HOOKS_OUT=$scratch/here
+run_expect 0 "run with post hooks" sparkbus run "$scratch/post.yaml" --no-follow
+job=$(sparkbus status --json | jq -r '.jobs[0].job')
+cache=$(sparkbus node show spark1 --json | jq -r .hf_cache)
+run_expect 0 "the log" sparkbus logs "$job" --no-follow
+like "$out" "post_exec\\[0\\]: exec as 0: $head spark1 8000 http://$head:8000/v1 ${job}_node_0 $job $cache" \
+	"post_exec ran in the head's container, as root, with what it asked for"
+like "$out" 'post_exec\[0\]: example/post' "and the model was served"
+is "$(in_container spark1 cat /tmp/said)" said "in the head's container"
+is "$(cat "$HOOKS_OUT")" "here: http://$head:8000/v1 ${job}_node_0 $cache" "post_commands ran here"
+is "$(sparkbus job show "$job" --json | jq -r '.. | .post? // empty | .state')" DONE "the leader says that they are done"
+run_expect 0 "stop" sparkbus stop "$job"
+
+rm "$HOOKS_OUT"
+run_expect 1 "post_exec fails" sparkbus run "$scratch/post.yaml" --no-follow -o 'then=echo wrong; exit 5'
+like "$err" 'Error in post hooks: post_exec\[1\] ended with status 5' "which one, and how"
+like "$err" 'wrong' "and what it said"
+is "$(ls "$HOOKS_OUT" 2>/dev/null)" "" "nothing ran here"
+is "$(sparkbus status --json | jq -r '.jobs[0].state')" READY "the job goes on"
+run_expect 0 "stop" sparkbus stop --all
+run_expect 1 "post_commands fail" sparkbus run "$scratch/post.yaml" --no-follow -o 'here=exit 6'
+like "$err" 'Error in post hooks: post_commands\[0\] ended with status 6' "which one, and how"
+run_expect 0 "stop" sparkbus stop --all
+
+echo 'stop_after_post: true' >>"$scratch/post.yaml"
+run_expect 0 "stop_after_post" sparkbus run "$scratch/post.yaml" --no-follow
+like "$out" 'Stopped after its post hooks' "says so"
+is "$(containers spark1)$(containers spark2)" 00 "nothing is left"
+sed -i '/^post_commands/,/^  -/d' "$scratch/post.yaml"
+run_expect 0 "without commands of ours the leader stops it" sparkbus run "$scratch/post.yaml" --no-follow
+wait_until 30 "nothing is left" eval '[ "$(containers spark1)$(containers spark2)" = 00 ]'
+is "$(sparkbus status --all --json | jq -r '[.jobs[] | select(.model == "example/post")][0].state')" STOPPED "and it is STOPPED"
+
+chmod o+w "$scratch/other.yaml"
+chown root "$scratch/other.yaml"
+cat >>"$scratch/other.yaml" <<YAML
+post_commands: ["touch $scratch/owned"]
+YAML
+run_expect 1 "commands of a recipe that everybody may write" sparkbus run "$scratch/other.yaml" "${with[@]}" --no-follow
+like "$err" "touch $scratch/owned" "are shown"
+is "$(ls "$scratch/owned" 2>/dev/null)" "" "and do not run"
 
 # --- an image of no registry ---
 

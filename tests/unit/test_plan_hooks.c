@@ -150,6 +150,48 @@ START_TEST(a_plan_never_leaves_files_out_or_grows_too_large)
 }
 END_TEST
 
+/* The published worked example, but for our prefix and what only a node knows. */
+START_TEST(post_hooks_know_the_launch)
+{
+	static const struct sb_plan_node two[] = {
+		{ "a", "10.0.0.1", "10.0.0.1", 47101 },
+		{ "b", "10.0.0.2", "10.0.0.2", 47101 },
+	};
+	struct sb_plan_input input = input_of(2);
+	struct fixture f;
+
+	input.nodes = two;
+	f = compile(BASE "defaults: {port: 8000, tensor_parallel: 2, head_ip: mine, cache_dir: x, "
+			 "base_url: '{base_url}'}\n"
+			 "post_exec: \"curl {base_url} {container_name} {cluster_id} {cache_dir} "
+			 "{head_host} {head_ip} {port}\"\n"
+			 "post_commands: [\"{base_url} {model}\", 7]\nstop_after_post: yes\n",
+			&input);
+	ck_assert_msg(f.rc == 0, "%s", f.err.text);
+	ck_assert_uint_eq(f.plan->n_post_exec, 1);
+	ck_assert_str_eq(f.plan->post_exec[0]->command,
+			"curl http://10.0.0.1:8000/v1 sparkbus_d7a3055298e3_node_0 "
+			"sparkbus_d7a3055298e3 {cache_dir} 10.0.0.1 10.0.0.1 8000");
+	ck_assert_uint_eq(f.plan->n_post_commands, 1);
+	ck_assert_str_eq(f.plan->post_commands[0]->command, "http://10.0.0.1:8000/v1 org/m");
+	ck_assert(f.plan->stop_after_post);
+	done(&f);
+	f = plan(BASE "stop_after_post: 'no'\npost_exec: [x]\n", 1);
+	ck_assert(!f.plan->stop_after_post);
+	done(&f);
+	f = plan(BASE "stop_after_post: true\n", 1); /* nothing to stop after */
+	ck_assert(!f.plan->stop_after_post);
+	done(&f);
+	/* D4: over Ray the head's container has another name. */
+	f = plan(BASE "runtime: vllm-ray\ndefaults: {tensor_parallel: 2}\n"
+		      "post_exec: \"{container_name}\"\n",
+			2);
+	ck_assert_str_eq(f.plan->post_exec[0]->command, f.plan->ranks[0]->container_name);
+	ck_assert_ptr_nonnull(strstr(f.plan->post_exec[0]->command, "_head"));
+	done(&f);
+}
+END_TEST
+
 static const struct {
 	const char *yaml, *command;
 } builds[] = {
@@ -188,11 +230,8 @@ static const struct {
 	const char *yaml, *place, *say;
 	enum sb_code code;
 } refused[] = {
-	{ "post_exec: [ls]", "r.yaml:3:12: ", "post_exec is not supported", SB_E_UNSUPPORTED },
-	{ "post_commands: [ls]", "r.yaml:3:16: ", "post_commands is not supported",
-			SB_E_UNSUPPORTED },
 	{ "pre_exec: [{copy: /x, source_host: h}]", "r.yaml:3:36: ", "source_host is not supported",
-			SB_E_UNSUPPORTED },
+			SB_E_INVALID },
 	{ "pre_exec: [ls, {copy: /x, dest: y}]",
 			"r.yaml:3:33: ", "pre_exec[1]: expected an absolute", SB_E_INVALID },
 	{ "pre_exec: [{copy: ''}]", "r.yaml:3:19: ", "pre_exec[0]: expected a folder",
@@ -228,6 +267,7 @@ int main(void)
 
 	tcase_add_test(tc, hooks_come_in_their_order_with_their_files);
 	tcase_add_test(tc, one_text_is_one_hook);
+	tcase_add_test(tc, post_hooks_know_the_launch);
 	tcase_add_test(tc, a_plan_never_leaves_files_out_or_grows_too_large);
 	tcase_add_loop_test(
 			tc, an_image_of_no_registry_comes_with_its_build, 0, sb_countof(builds));
