@@ -84,13 +84,16 @@ static void apply(const struct sb_rules *rules, const char *text, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	SB_CLEANUP(sb_rules_freep) struct sb_rules *rules = NULL;
-	SB_CLEANUP(sb_freep) char *text = strndup((const char *)data, size);
-	char *cut = text ? strstr(text, "\n%%\n") : NULL;
-	struct sb_rules_file file = { "f", cut ? rules_text : text, 0 };
+	SB_CLEANUP(sb_freep) char *text = calloc(1, size + 1);
+	struct sb_rules_file file = { "f", NULL, 0 };
 	struct sb_err err = SB_ERR_INIT;
+	char *cut;
 
 	if (!text)
 		return 0;
+	memcpy(text, data, size); /* strndup() would look for an end that is not there */
+	cut = strstr(text, "\n%%\n");
+	file.text = cut ? rules_text : text;
 	file.len = strlen(file.text);
 	if (sb_rules_parse(&file, 1, &rules, &err) < 0) {
 		if (rules || !err.text[0] || cut)
