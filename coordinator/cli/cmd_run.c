@@ -31,9 +31,45 @@ static const struct opt override_options[] = {
 	{ OPT_END },
 };
 
+static const struct opt container_options[] = {
+	{ OPT_TEXT, 0, "memory-limit", NULL, "SIZE", "most memory of a container, \"100g\"",
+			RUN_OPT(memory_limit) },
+	{ OPT_FLAG, 0, "rootful", NULL, NULL,
+			"privileged, and as the image's user: what the recipe does not set itself",
+			RUN_OPT(rootful) },
+	{ OPT_LIST, 0, "label", NULL, "KEY=VALUE",
+			"label of the containers, instead of the recipe's (repeat)",
+			RUN_OPT(label) },
+	{ OPT_TEXT, 0, "restart", NULL, "POLICY", "no, always, unless-stopped or on-failure[:N]",
+			RUN_OPT(restart) },
+	{ OPT_TEXT, 0, "container-name", NULL, "NAME", "name of the job instead of its id",
+			RUN_OPT(container_name) },
+	{ OPT_FLAG, 0, "no-rm", NULL, NULL, "keep containers after their end", RUN_OPT(no_rm) },
+	{ OPT_END },
+};
+
+/* Options of the published tool that have no meaning on the bus. */
+static const struct opt gone_options[] = {
+	{ OPT_GONE, .name = "cache-dir",
+			.help = "The model cache is a setting of each node's agent: "
+				"models.hf_cache" },
+	{ OPT_GONE, .name = "transfer-mode",
+			.help = "Leave it out: every node pulls its images itself" },
+	{ OPT_GONE, .name = "executor-args",
+			.help = "Use the recipe's executor_config, or -o KEY=VALUE with one of its "
+				"keys" },
+	{ OPT_GONE, .name = "no-sync-tuning",
+			.help = "Leave it out: tuned kernel configurations are not copied" },
+	{ OPT_GONE, .name = "collect-diagnostics",
+			.help = "Use sparkbus job show and sparkbus logs; agents keep both" },
+	{ OPT_END },
+};
+
 const struct opt run_options[] = {
 	{ OPT_GROUP, .name = "Nodes", .at = RUN_OPT(hosts), .group = host_options },
 	{ OPT_GROUP, .name = "Recipe overrides", .at = 0, .group = override_options },
+	{ OPT_GROUP, .name = "Containers", .at = 0, .group = container_options },
+	{ OPT_GROUP, .name = "Gone", .at = 0, .group = gone_options },
 	{ OPT_FLAG, 'n', "dry-run", NULL, NULL, "print the plan; start nothing", RUN_OPT(dry_run) },
 	{ OPT_FLAG, 0, "solo", NULL, NULL, "use one node only", RUN_OPT(solo) },
 	{ OPT_FLAG, 0, "ensure", NULL, NULL, "do nothing when the job runs already",
@@ -43,7 +79,6 @@ const struct opt run_options[] = {
 	{ OPT_FLAG, 0, "foreground", NULL, NULL,
 			"Ctrl-C stops the job; exit with the engine's status",
 			RUN_OPT(foreground) },
-	{ OPT_FLAG, 0, "no-rm", NULL, NULL, "keep containers after their end", RUN_OPT(no_rm) },
 	{ OPT_FLAG, 0, "trust", NULL, NULL,
 			"let the recipe's hooks act on this machine without asking",
 			RUN_OPT(trust) },

@@ -49,9 +49,9 @@ struct run_opts {
 	struct opt_int tp, pp, dp, port, max_model_len, init_port, ray_port, dashboard_port,
 			ready_timeout;
 	struct opt_float gpu_mem;
-	const char *served_model_name, *image;
-	struct opt_list option;
-	bool solo, dry_run, no_follow, foreground, ensure, no_rm, dashboard, trust, json;
+	const char *served_model_name, *image, *memory_limit, *restart, *container_name;
+	struct opt_list option, label;
+	bool rootful, solo, dry_run, no_follow, foreground, ensure, no_rm, dashboard, trust, json;
 	bool strict, no_lint;
 };
 extern const struct opt run_options[];

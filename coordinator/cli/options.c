@@ -16,6 +16,7 @@ static const bool takes_value[] = {
 	[OPT_FLOAT] = true,
 	[OPT_LIST] = true,
 	[OPT_GROUP] = false,
+	[OPT_GONE] = false,
 };
 
 /* A row and the member that it fills. */
@@ -143,6 +144,7 @@ static int store(const struct found *at, const char *text, struct sb_err *err)
 		return store_list(at, text, err);
 	case OPT_END:
 	case OPT_GROUP:
+	case OPT_GONE:
 		break;
 	}
 	assert(!"a row that holds no option");
@@ -191,6 +193,10 @@ static int parse_long(const struct opt_target *targets, size_t n_targets, const 
 
 	if (!find(targets, n_targets, 0, word + 2, len - 2, &at))
 		return unknown_option(targets, n_targets, word, len, err);
+	if (at.row->kind == OPT_GONE) {
+		sb_err_set(err, SB_E_INVALID, "--%s is not an option of sparkbus", at.row->name);
+		return sb_err_hint(err, -SB_E_INVALID, "%s", at.row->help);
+	}
 	if (!takes_value[at.row->kind]) {
 		if (value)
 			return sb_err_set(err, SB_E_INVALID, "--%s takes no value", at.row->name);
@@ -276,12 +282,13 @@ void options_each(const struct opt *table,
 		void (*fn)(void *ctx, const char *heading, const struct opt *row), void *ctx)
 {
 	for (const struct opt *row = table; row && row->kind != OPT_END; row++)
-		if (row->kind != OPT_GROUP)
+		if (row->kind != OPT_GROUP && row->kind != OPT_GONE)
 			fn(ctx, NULL, row);
 	for (const struct opt *row = table; row && row->kind != OPT_END; row++)
 		for (const struct opt *in = row->kind == OPT_GROUP ? row->group : NULL;
 				in && in->kind != OPT_END; in++)
-			fn(ctx, row->name, in);
+			if (in->kind != OPT_GONE)
+				fn(ctx, row->name, in);
 }
 
 /* Edits from @a to @b: insert, drop, change, swap of neighbours (optimal string alignment). */

@@ -15,6 +15,7 @@ enum opt_kind {
 	OPT_FLOAT, /* struct opt_float, min to max */
 	OPT_LIST,  /* struct opt_list: may be repeated */
 	OPT_GROUP, /* the rows of another table, under a heading */
+	OPT_GONE,  /* of the published tool, not shown: help says what to do instead */
 };
 
 struct opt_int {

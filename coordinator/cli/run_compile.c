@@ -46,6 +46,8 @@ static int collect_overrides(const struct run_opts *opts, struct overrides *o, s
 		{ "max_model_len", opts->max_model_len.text, "--max-model-len" },
 		{ "served_model_name", opts->served_model_name, "--served-model-name" },
 		{ "port", opts->port.text, "--port" },
+		{ "memory_limit", opts->memory_limit, "--memory-limit" },
+		{ "restart_policy", opts->restart, "--restart" },
 	};
 
 	for (size_t i = 0; i < opts->option.n; i++) {
@@ -65,6 +67,21 @@ static int collect_overrides(const struct run_opts *opts, struct overrides *o, s
 	return 0;
 }
 
+/* Below everything that the recipe or the cluster says: what keeps a container from being root. */
+static int collect_cluster(const struct launch *l, const struct run_opts *opts, struct overrides *o,
+		struct sb_err *err)
+{
+	static const char *const rootful[] = { "privileged=true",
+		"user=", "security_opt=", "cap_add=", "ulimit=", "devices=" };
+	int rc = 0;
+
+	for (size_t i = 0; !rc && opts->rootful && i < sb_countof(rootful); i++)
+		rc = add_text(o, rootful[i], "--rootful", err);
+	for (size_t i = 0; !rc && i < l->nodes.cluster.n_executor; i++)
+		rc = add_text(o, l->nodes.cluster.executor[i], "cluster", err);
+	return rc;
+}
+
 static const char *from_environment(const char *name)
 {
 	return getenv(name);
@@ -79,8 +96,8 @@ static int resolve_workload(struct launch *l, const struct run_opts *opts, struc
 
 	if (!rc)
 		rc = collect_overrides(opts, &given, err);
-	for (size_t i = 0; !rc && i < l->nodes.cluster.n_executor; i++)
-		rc = add_text(&cluster, l->nodes.cluster.executor[i], "cluster", err);
+	if (!rc)
+		rc = collect_cluster(l, opts, &cluster, err);
 	if (!rc)
 		rc = sb_workload_resolve(recipe, given.items, given.n, opts->image, cluster.items,
 				cluster.n, diags, ret, err);
@@ -131,6 +148,9 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	input.now_unix_ms = sb_now_unix_ms();
 	input.ready_timeout_ms = (uint64_t)opts->ready_timeout.value * 1000;
 	input.keep = opts->no_rm;
+	input.job = opts->container_name;
+	input.labels = opts->label.items;
+	input.n_labels = opts->label.n;
 	rc = hook_trees_read(l, workload, trees, err);
 	if (rc < 0)
 		return rc;

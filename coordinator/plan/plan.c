@@ -48,18 +48,15 @@ static int check_nodes(const struct sb_plan_input *input, struct sb_err *err)
 /* It becomes container and file names on every node. */
 static int check_job(const char *job, struct sb_err *err)
 {
-	static const char first[] =
-			"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-	static const char rest[] =
-			"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+	static const char first[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	static const char rest[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
 	size_t len = strlen(job);
 
 	if (len && len <= JOB_NAME_MAX && strchr(first, job[0]) && strspn(job, rest) == len)
 		return 0;
 	return sb_err_set(err, SB_E_INVALID,
-			"job name '%.80s': expected at most %u letters, digits, '_', '.' and '-', "
-			"a "
-			"letter or digit first",
+			"job name '%.80s': expected at most %u small letters, digits, '_' and '-', "
+			"a letter or digit first",
 			job, JOB_NAME_MAX);
 }
 

@@ -233,6 +233,15 @@ static int take_entrypoint(const char *entrypoint, Sparkbus__ContainerOptions *o
 	return 0;
 }
 
+static int take_labels(const struct rank_shared *shared, const struct sb_executor *e,
+		Sparkbus__ContainerOptions *options)
+{
+	if (shared->input->n_labels)
+		return take_texts(&options->labels, &options->n_labels,
+				(char *const *)shared->input->labels, shared->input->n_labels);
+	return take_texts(&options->labels, &options->n_labels, e->labels.items, e->labels.n);
+}
+
 static int take_options(const struct rank_shared *shared, bool init, Sparkbus__RankSpec *spec)
 {
 	const struct sb_executor *e = sb_workload_executor(shared->launch->workload);
@@ -256,8 +265,7 @@ static int take_options(const struct rank_shared *shared, bool init, Sparkbus__R
 			    shared->runtime->security_opt) < 0 ||
 			take_texts_and(&options->cap_add, &options->n_cap_add, &e->cap_add,
 					shared->runtime->cap_add) < 0 ||
-			take_texts(&options->labels, &options->n_labels, e->labels.items,
-					e->labels.n) < 0)
+			take_labels(shared, e, options) < 0)
 		return -SB_E_NOMEM;
 	if (take_ulimits(e, options) < 0 || take_devices(e, options) < 0)
 		return -SB_E_NOMEM;

@@ -38,6 +38,8 @@ struct sb_plan_input {
 	uint64_t ready_timeout_ms; /* 0 = default (1 h: a large model loads for many minutes) */
 	const char *job;           /* --container-name: replaces the computed id; NULL = compute */
 	bool keep;                 /* --no-rm */
+	const char *const *labels; /* --label: instead of the recipe's, when there are any */
+	size_t n_labels;
 	/* One for each copy and mod of sb_hooks_before(), in its order. NULL: the plan is made to
 	 * be looked at, and its copies have no files. */
 	const struct sb_tree *trees;

@@ -156,7 +156,10 @@ static const struct {
 	{ { "run", "x", "--drty-run" }, "Did you mean --dry-run?" },
 	{ { "run" }, "Missing argument" },
 	{ { "run", "a", "b" }, "Unexpected argument: b" },
-	{ { "run", "x", "--rootful" }, "No such option: --rootful" },
+	{ { "run", "x", "--rootfull" }, "Did you mean --rootful?" },
+	{ { "run", "x", "--transfer-mode", "auto" }, "every node pulls its images itself" },
+	{ { "run", "x", "--executor-args=-v" }, "executor_config" },
+	{ { "run", "x", "--cache-dir", "d" }, "models.hf_cache" },
 	{ { "run", "x", "--port", "0" }, "not in the range" },
 	{ { "run", "x", "--foreground", "--no-follow" }, "--foreground" },
 	{ { "stop" }, "Must specify TARGET or --all." },
@@ -632,6 +635,73 @@ START_TEST(a_dry_run_needs_no_node_and_hides_secrets)
 }
 END_TEST
 
+/* Options of the container beat the recipe; --rootful is below it. */
+START_TEST(container_options_reach_the_plan)
+{
+	const struct result *r;
+
+	ck_status(RUN("init", "--operator", "alice"), 0);
+	add_node("s1", "127.0.0.1:1");
+	snprintf(recipe, sizeof(recipe), "%s/one.yaml", home);
+	write_file(recipe,
+			"model: m\nruntime: vllm\ncontainer: img:1\n"
+			"executor_config: {memory_limit: 1g, labels: [a=b], cap_add: "
+			"[SYS_NICE]}\n");
+	r = RUN("run", recipe, "-H", "s1", "-n", "--memory-limit", "2g", "--label", "x=y z",
+			"--label", "k", "--restart", "on-failure:3", "--container-name", "mine",
+			"--rootful");
+	ck_status(r, 0);
+	ck_has(r->out, "container mine_solo");
+	ck_has(r->out, "privileged gpus=all");
+	ck_has(r->out, "memory=2.0 GiB cap=SYS_NICE label=x=y z label=k restart=on-failure:3");
+	ck_not(r->out, "user=");
+	ck_not(r->out, "a=b");
+	ck_not(r->out, "no-new-privileges");
+	ck_not(r->out, "infiniband");
+	r = RUN("run", recipe, "-H", "s1", "-n");
+	ck_has(r->out, "user=auto");
+	ck_has(r->out, "security=no-new-privileges");
+	ck_has(r->out, "label=a=b");
+	r = RUN("run", recipe, "-H", "s1", "-n", "--container-name", "Mine");
+	ck_status(r, 1);
+	ck_has(r->err, "job name 'Mine'");
+	r = RUN("run", recipe, "-H", "s1", "-n", "--memory-limit", "much");
+	ck_status(r, 1);
+	ck_has(r->err, "--memory-limit memory_limit: expected a size");
+}
+END_TEST
+
+/* What leaves this machine is shown; a file that others may write is not the operator's word. */
+START_TEST(hooks_that_act_here_are_shown_and_asked_about)
+{
+	const struct result *r;
+
+	ck_status(RUN("init", "--operator", "alice"), 0);
+	add_node("s1", "127.0.0.1:1");
+	snprintf(recipe, sizeof(recipe), "%s/one.yaml", home);
+	write_file(recipe,
+			"model: m\nruntime: vllm\ncontainer: img:1\n"
+			"post_commands: [\"echo one\\necho \\e[31m{base_url}\"]\n"
+			"stop_after_post: true\n");
+	r = RUN("run", recipe, "-H", "s1", "-n");
+	ck_status(r, 0);
+	ck_has(r->out,
+			"On this machine\n  post_commands[0]: runs here:\n    echo one\n    echo "
+			"?[31mhttp://127.0.0.1:8000/v1\n  and then stops the job\n");
+	r = RUN("run", recipe, "-H", "s1"); /* our own file: the node is what is missing */
+	ck_status(r, 3);
+	ck_not(r->err, "does this on your machine");
+	ck_assert_int_eq(chmod(recipe, 0646), 0);
+	r = RUN("run", recipe, "-H", "s1");
+	ck_status(r, 1);
+	ck_has(r->err, "from a file of another user and does this on your machine");
+	ck_has(r->err, "    echo one\n");
+	ck_has(r->err, "--trust");
+	r = RUN("run", recipe, "-H", "s1", "--trust");
+	ck_status(r, 3);
+}
+END_TEST
+
 START_TEST(bundled_recipes_are_found_by_name)
 {
 	char path[160];
@@ -1059,6 +1129,8 @@ int main(void)
 	tcase_add_test(words, clusters_are_kept);
 	tcase_add_test(words, clusters_are_changed_and_deleted);
 	tcase_add_test(words, a_dry_run_needs_no_node_and_hides_secrets);
+	tcase_add_test(words, container_options_reach_the_plan);
+	tcase_add_test(words, hooks_that_act_here_are_shown_and_asked_about);
 	tcase_add_test(words, bundled_recipes_are_found_by_name);
 	tcase_add_test(words, recipes_are_listed_and_bad_ones_counted);
 	tcase_add_test(words, recipes_are_searched);

@@ -316,21 +316,22 @@ START_TEST(inputs_reach_the_plan)
 	struct sb_plan_input input = input_of(2);
 	struct fixture f;
 
-	input.job = "my-job.1";
+	input.job = "my-job_1";
 	input.keep = true;
 	input.init_port = 26000;
 	input.ready_timeout_ms = 5000;
 	f = compile("model: m\ndefaults: {tensor_parallel: 2}\n", &input);
 	ck_assert_msg(f.rc == 0, "%s", f.err.text);
-	ck_assert_str_eq(f.plan->job, "my-job.1");
-	ck_assert_str_eq(f.plan->ranks[0]->container_name, "my-job.1_node_0");
+	ck_assert_str_eq(f.plan->job, "my-job_1");
+	ck_assert_str_eq(f.plan->ranks[0]->container_name, "my-job_1_node_0");
 	ck_assert(!f.plan->ranks[0]->options->auto_remove);
 	ck_assert_uint_eq(f.plan->ranks[0]->gate_port, 26000);
 	ck_assert_uint_eq(f.plan->readiness->timeout_ms, 5000);
 	ck_assert_str_eq(f.plan->image, "ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest");
 	done(&f);
-	for (const char **bad = (const char *[]){ "", "../x", "a b", "-x", "a/b", NULL }; *bad;
-			bad++) {
+	for (const char **bad = (const char *[]){ "", "../x", "a b", "-x", "a/b", "A", "a.b",
+			     NULL };
+			*bad; bad++) {
 		input.job = *bad;
 		f = compile(BASE, &input);
 		ck_assert_int_eq(f.rc, -SB_E_INVALID);
