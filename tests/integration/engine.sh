@@ -42,8 +42,16 @@ rm -f "$sock"
 echo nonsense >"$sock"
 no_engine "a file in place of the socket" 'engine'
 rm -f "$sock"
-skip "a socket that the agent may not open" "agents on testbeds run as root"
+
+# A socket that the agent may not open: root without the right to pass over permissions.
 node_dockerd spark2 start
+node_agent spark2 stop
+chown nobody "$sock"
+chmod 600 "$sock"
+node_agent spark2 start setpriv --bounding-set=-dac_override,-dac_read_search
+no_engine "a socket that the agent may not open" '[Pp]ermission denied'
+node_agent spark2 restart
+chown root "$sock"
 wait_until 20 "spark2 sees its engine again, by itself" engine_is spark2 true
 
 # --- killed while the engine loads ---
