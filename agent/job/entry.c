@@ -71,6 +71,16 @@ static const char drop[] =
 		"executor_config.user root would run the engine as root\"\n"
 		"exit 126\n";
 
+/* It prints a banner, makes room for an older driver of the node (CUDA's compatibility libraries)
+ * and ends in exec "$@"; nvcr.io's images have it by one of several paths. */
+bool sb_entry_keeps(const char *const *entrypoint)
+{
+	static const char name[] = "nvidia_entrypoint.sh";
+	const char *base = entrypoint[0] ? strrchr(entrypoint[0], '/') : NULL;
+
+	return base && !strcmp(base + 1, name) && !entrypoint[1];
+}
+
 int sb_entry_quote(struct sb_strbuf *out, const char *text)
 {
 	sb_strbuf_addc(out, '\'');

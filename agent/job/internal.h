@@ -56,6 +56,7 @@ struct rank {
 	bool stopping;
 	bool acting;      /* op changes the engine: a stop waits for it, and does not cancel it */
 	bool look_wanted; /* the engine told of an end while op was under way */
+	bool clear;       /* the image's entrypoint is not to run before the plan's words */
 	bool replaced;    /* a container in the way was removed once: do not loop */
 	bool exited;      /* its end was seen; waiting for the rest of its log */
 	bool told;        /* the engine was asked to stop the container: its end is our doing */

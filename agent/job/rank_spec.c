@@ -183,8 +183,8 @@ int rank_spec_fill(struct rank_spec *b, const struct job *job)
 
 	b->spec.name = rank->container_name;
 	b->spec.image = rank->image;
-	b->spec.set_entrypoint = opt->has_entrypoint_case != 0;
-	b->spec.entrypoint = opt->has_entrypoint_case ? opt->entrypoint : NULL;
+	b->spec.set_entrypoint = opt->has_entrypoint_case != 0 || job->rank.clear;
+	b->spec.entrypoint = opt->has_entrypoint_case ? opt->entrypoint : "";
 	b->spec.cap_add = (const char *const *)opt->cap_add;
 	b->spec.n_cap_add = opt->n_cap_add;
 	b->spec.security_opt = (const char *const *)opt->security_opt;

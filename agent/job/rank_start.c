@@ -206,6 +206,35 @@ static int create(struct rank *rank, struct sb_err *err)
 	return rc;
 }
 
+static void on_image(void *ctx, const struct sb_image_info *info, const struct sb_err *err)
+{
+	struct rank *rank = ctx;
+	struct sb_err own = SB_ERR_INIT;
+
+	rank->op = NULL;
+	if (err) {
+		start_failed(rank, err);
+		return;
+	}
+	rank->clear = info->entrypoint[0] && !sb_entry_keeps(info->entrypoint);
+	if (create(rank, &own) < 0)
+		start_failed(rank, &own);
+}
+
+/* What runs is the plan's words and nothing around them, so the image is looked at first, unless
+ * the plan says what its entrypoint is to be. */
+static int look_and_create(struct rank *rank, struct sb_err *err)
+{
+	const Sparkbus__RankSpec *spec = job_spec(rank->job);
+	const Sparkbus__ContainerOptions *opt = spec->options;
+
+	rank->clear = false;
+	if (opt && (opt->has_entrypoint_case || opt->image_entrypoint))
+		return create(rank, err);
+	return engine(rank)->ops->image_inspect(
+			engine(rank), spec->image, on_image, rank, &rank->op, err);
+}
+
 /* --- the verb --- */
 
 /* Answer without starting anything: 1 = answered, 0 = go on, < 0 = refused. */
@@ -254,7 +283,7 @@ static int begin(struct rank *rank, uint64_t generation, struct sb_err *err)
 	set_str(&own->reason, "");
 	rank_set_state(rank, R(CREATING));
 	rc = job_commit(job, err);
-	return rc < 0 ? rc : create(rank, err);
+	return rc < 0 ? rc : look_and_create(rank, err);
 }
 
 int rank_start(struct rank *rank, uint64_t generation, sb_rank_fn fn, void *ctx, struct sb_err *err)

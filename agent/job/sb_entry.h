@@ -22,6 +22,10 @@ int sb_entry_script(const Sparkbus__LaunchPlan *plan, const char *user, struct s
 /** True when @user ("" is nobody in particular) is not root by name or number: then the script
  * must start as root, and drops. */
 bool sb_entry_drops(const char *user);
+/** True when the image's @entrypoint (NULL-terminated) is one that prepares the environment and
+ * then becomes its arguments, so that it may stay before the serve command. Any other is cleared:
+ * many are an engine of their own, to which our command would be arguments. */
+bool sb_entry_keeps(const char *const *entrypoint);
 /** Append @text as one word of a POSIX shell. */
 int sb_entry_quote(struct sb_strbuf *out, const char *text);
 

@@ -224,6 +224,8 @@ static void print_options(const Sparkbus__RankSpec *rank, FILE *out)
 		add_option(&line, "label", o->labels[i]);
 	if (o->has_entrypoint_case == SPARKBUS__CONTAINER_OPTIONS__HAS_ENTRYPOINT_ENTRYPOINT)
 		sb_strbuf_addf(&line, " entrypoint='%s'", o->entrypoint);
+	if (o->image_entrypoint)
+		sb_strbuf_adds(&line, " entrypoint=(the image's)");
 	if (o->init)
 		sb_strbuf_adds(&line, " init");
 	add_option(&line, "restart", o->restart_policy);

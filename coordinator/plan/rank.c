@@ -213,17 +213,15 @@ static int take_texts_and(char ***field, size_t *ret_n, const struct sb_strings 
 }
 
 /* A null in the recipe is a choice as well: the image's. */
-static const char *entrypoint_of(const struct rank_shared *shared)
+static int take_entrypoint(const struct rank_shared *shared, Sparkbus__ContainerOptions *options)
 {
 	const struct sb_workload *w = shared->launch->workload;
 	const struct sb_yaml_node *settings = sb_workload_key(w, "executor_config");
-	const char *own = sb_workload_executor(w)->entrypoint;
+	const char *entrypoint = sb_workload_executor(w)->entrypoint;
 
-	return own || sb_yaml_get(settings, "entrypoint") ? own : shared->runtime->entrypoint;
-}
-
-static int take_entrypoint(const char *entrypoint, Sparkbus__ContainerOptions *options)
-{
+	options->image_entrypoint = !entrypoint && sb_yaml_get(settings, "entrypoint");
+	if (!entrypoint && !options->image_entrypoint)
+		entrypoint = shared->runtime->entrypoint;
 	if (!entrypoint)
 		return 0;
 	options->entrypoint = strdup(entrypoint);
@@ -269,7 +267,7 @@ static int take_options(const struct rank_shared *shared, bool init, Sparkbus__R
 		return -SB_E_NOMEM;
 	if (take_ulimits(e, options) < 0 || take_devices(e, options) < 0)
 		return -SB_E_NOMEM;
-	return take_entrypoint(entrypoint_of(shared), options);
+	return take_entrypoint(shared, options);
 }
 
 static int take_mounts(Sparkbus__RankSpec *spec)

@@ -120,7 +120,7 @@ struct sb_executor {
 	const char *gpus, *ipc, *network; /* "" = not given to the engine */
 	const char *user;                 /* "auto", "uid:gid", a name; "" = the image's */
 	const char *restart_policy;       /* "" = none; when set, auto_remove is false */
-	const char *entrypoint;           /* NULL = the image's; "" = cleared */
+	const char *entrypoint;           /* NULL = not set or null; "" = cleared */
 	uint64_t shm_bytes, memory_bytes; /* 0 = the engine's default; no limit */
 	struct sb_strings security_opt, cap_add, devices, labels;
 	struct sb_ulimit *ulimits;

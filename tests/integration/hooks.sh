@@ -9,6 +9,7 @@ head=$TESTBED_NET.11
 
 json() { jq -r "$1" <<<"$out"; }
 containers() { node_docker "$1" ps -aq --filter label=sparkbus.job | wc -l; }
+both_empty() { [ "$(containers spark1)$(containers spark2)" = 00 ]; }
 container() { node_docker "$1" ps -q --filter label=sparkbus.job; }
 in_container() { local node=$1; shift; node_docker "$node" exec "$(container "$node")" "$@"; }
 status_of() { in_container "$1" sed -n "s/^$2:[[:space:]]*//p" /proc/1/status; }
@@ -38,7 +39,7 @@ run_expect 0 "run" sparkbus run "$recipes/hooks.yaml" "${with[@]}" --no-follow
 job=$(sparkbus status --json | jq -r '.jobs[0].job')
 for node in spark1 spark2; do
 	run_expect 0 "$node's log" sparkbus logs "$job" --rank "$([ $node = spark1 ] && echo 0 || echo 1)" --no-follow
-	lines=$(sed 's/^rank [0-9]* | //' <<<"$out" | grep -n -E 'first as|a note|^deep|quoted|mod as|EngineCore|vLLM API|INFO' | head -6)
+	lines=$(sed 's/^rank [0-9]* | //' "$scratch/out" | grep -n -E 'first as|a note|^deep|quoted|mod as|EngineCore|vLLM API|INFO' | head -6)
 	like "$(tr '\n' ' ' <<<"$lines")" \
 		'first as 0 on port 8000 .*a note .*deep .*it.s "quoted" .*mod as 0 from /workspace/mods/marker, called in /workspace .*INFO' \
 		"$node: hooks in their order, then the engine"
@@ -144,7 +145,7 @@ like "$out" 'Stopped after its post hooks' "says so"
 is "$(containers spark1)$(containers spark2)" 00 "nothing is left"
 sed -i '/^post_commands/,/^  -/d' "$scratch/post.yaml"
 run_expect 0 "without commands of ours the leader stops it" sparkbus run "$scratch/post.yaml" --no-follow
-wait_until 30 "nothing is left" eval '[ "$(containers spark1)$(containers spark2)" = 00 ]'
+wait_until 30 "nothing is left" both_empty
 is "$(sparkbus status --all --json | jq -r '[.jobs[] | select(.model == "example/post")][0].state')" STOPPED "and it is STOPPED"
 
 chmod o+w "$scratch/other.yaml"
@@ -155,6 +156,37 @@ YAML
 run_expect 1 "commands of a recipe that everybody may write" sparkbus run "$scratch/other.yaml" "${with[@]}" --no-follow
 like "$err" "touch $scratch/owned" "are shown"
 is "$(ls "$scratch/owned" 2>/dev/null)" "" "and do not run"
+
+# --- an image with an entrypoint of its own ---
+
+# Upstream images have "vllm serve"; NVIDIA's have a script that prints something and becomes its
+# arguments.
+made=$(node_docker spark1 create sim:1 true)
+mkdir -p "$scratch/opt/nvidia"
+printf '#!/bin/sh\necho a banner\nexec "$@"\n' >"$scratch/opt/nvidia/nvidia_entrypoint.sh"
+chmod +x "$scratch/opt/nvidia/nvidia_entrypoint.sh"
+node_docker spark1 cp "$scratch/opt" "$made:/" >/dev/null 2>&1
+node_docker spark1 commit --change 'ENTRYPOINT ["vllm","serve"]' "$made" engine:1 >/dev/null
+node_docker spark1 commit --change 'ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh"]' "$made" wrapped:1 >/dev/null
+node_docker spark1 rm "$made" >/dev/null
+for image in engine:1 wrapped:1; do
+	run_expect 0 "$image: run" sparkbus run "$recipes/solo.yaml" --image $image --no-follow
+	like "$(in_container spark1 cat /proc/1/cmdline | tr '\0' ' ')" '^vllm serve example/[^ ]* -' \
+		"$image: process 1 is the serve command, once"
+	run sparkbus logs "$(sparkbus status --json | jq -r '.jobs[0].job')" --no-follow
+	[ $image = engine:1 ] || like "$out" 'a banner' "$image: behind the script that sets the stage"
+	run_expect 0 "$image: stop" sparkbus stop --all
+done
+sed '/^executor_config/d' "$recipes/solo.yaml" >"$scratch/engine.yaml"
+echo 'pre_exec: ["echo a hook"]' >>"$scratch/engine.yaml"
+run_expect 0 "hooks in such an image" sparkbus run "$scratch/engine.yaml" --image engine:1 --no-follow
+like "$(in_container spark1 cat /proc/1/cmdline | tr '\0' ' ')" '^vllm serve example/[^ ]* -' "the same"
+run_expect 0 "stop" sparkbus stop --all
+echo 'executor_config: {entrypoint: null}' >>"$scratch/engine.yaml"
+run_expect 1 "the image's entrypoint is kept where a recipe says so" \
+	sparkbus run "$scratch/engine.yaml" --image engine:1 --no-follow
+like "$err" 'unrecognized arguments|/bin/sh' "with what that leads to"
+is "$(containers spark1)" 0 "and nothing is left"
 
 # --- an image of no registry ---
 

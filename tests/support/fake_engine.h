@@ -43,6 +43,8 @@ struct sb_engine *fake_engine_ops(struct fake_engine *fake);
 
 /** An image is on the node, or not. A pull that succeeds puts it there. */
 void fake_engine_image(struct fake_engine *fake, const char *ref, bool present);
+/** The entrypoint (one word, not copied) of all images; NULL = none, as at first. */
+void fake_engine_image_entrypoint(struct fake_engine *fake, const char *word);
 /** The next @op ends with this error, and does nothing else. */
 void fake_engine_fail_next(
 		struct fake_engine *fake, enum fake_op op, enum sb_code code, const char *text);
@@ -75,6 +77,8 @@ void fake_engine_exec(struct fake_engine *fake, const char *line, int exit_code)
 const char *fake_engine_exec_argv(const struct fake_engine *fake);
 /** The user that the last container was made with; "" = the image's. */
 const char *fake_engine_user(const struct fake_engine *fake);
+/** The entrypoint that the last container was made with; NULL = the image's. */
+const char *fake_engine_entrypoint(const struct fake_engine *fake);
 /** The words (joined with a blank) of the last container. */
 const char *fake_engine_argv(const struct fake_engine *fake);
 /** The container with this id or name, NULL when there is none. Borrowed until the loop runs. */

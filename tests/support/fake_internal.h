@@ -74,6 +74,9 @@ struct fake_engine {
 	void *archive; /* the last one that was put */
 	size_t archive_len;
 	char user[64], argv[1024]; /* of the last spec */
+	char entrypoint[128];
+	bool has_entrypoint;
+	const char *image_entrypoint;
 	char exec_argv[1024], exec_line[256];
 	int exec_code;
 };

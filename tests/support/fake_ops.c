@@ -54,7 +54,8 @@ static void act_df(struct sb_engine_call *c, const struct sb_err *err)
 static void act_image(struct sb_engine_call *c, const struct sb_err *err)
 {
 	static const char *const none[] = { NULL };
-	struct sb_image_info info = { "sha256:fa4e", 1 << 20, "arm64", none, none };
+	const char *const entrypoint[] = { c->fake->image_entrypoint, NULL };
+	struct sb_image_info info = { "sha256:fa4e", 1 << 20, "arm64", none, entrypoint };
 	struct sb_err own = SB_ERR_INIT;
 
 	if (!err && !fake_image_slot(c->fake, c->id)) {
@@ -366,6 +367,9 @@ static int fake_create(struct sb_engine *e, const struct sb_container_spec *spec
 	struct sb_engine_call *c = begin(e, FAKE_CREATE, spec->name, ctx, ret);
 
 	snprintf(c->fake->user, sizeof(c->fake->user), "%s", spec->user ? spec->user : "");
+	c->fake->has_entrypoint = spec->set_entrypoint;
+	snprintf(c->fake->entrypoint, sizeof(c->fake->entrypoint), "%s",
+			spec->entrypoint ? spec->entrypoint : "");
 	c->fake->argv[0] = '\0';
 	for (size_t i = 0; i < spec->n_argv; i++) {
 		size_t at = strlen(c->fake->argv);
@@ -504,6 +508,16 @@ const char *fake_engine_exec_argv(const struct fake_engine *fake)
 const char *fake_engine_user(const struct fake_engine *fake)
 {
 	return fake->user;
+}
+
+void fake_engine_image_entrypoint(struct fake_engine *fake, const char *word)
+{
+	fake->image_entrypoint = word;
+}
+
+const char *fake_engine_entrypoint(const struct fake_engine *fake)
+{
+	return fake->has_entrypoint ? fake->entrypoint : NULL;
 }
 
 const char *fake_engine_argv(const struct fake_engine *fake)

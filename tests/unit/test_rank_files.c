@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 
 #include "jobs_support.h"
+#include "sb_entry.h"
 
 static Sparkbus__LaunchPlan plan;
 
@@ -193,6 +194,69 @@ START_TEST(more_than_the_caps_is_refused)
 }
 END_TEST
 
+/* --- the image's entrypoint --- */
+
+static const struct {
+	const char *of_image, *of_plan;
+	bool keep;
+	const char *want; /* NULL = nothing is said to the engine */
+} entrypoints[] = {
+	{ NULL, NULL, false, NULL },
+	{ "vllm", NULL, false, "" },
+	{ "/entrypoint.sh", NULL, false, "" },
+	{ "/opt/nvidia/nvidia_entrypoint.sh", NULL, false, NULL },
+	{ "/usr/local/bin/nvidia_entrypoint.sh", NULL, false, NULL },
+	{ "/opt/not_nvidia_entrypoint.sh", NULL, false, "" },
+	{ "nvidia_entrypoint.sh/", NULL, false, "" },
+	{ "vllm", NULL, true, NULL },
+	{ "vllm", "", false, "" },
+	{ "/opt/nvidia/nvidia_entrypoint.sh", "", false, "" },
+	{ "vllm", "/bin/sh", false, "/bin/sh" },
+};
+
+START_TEST(an_image_s_entrypoint_never_stands_before_the_serve_command)
+{
+	const char *got;
+
+	plan = make_plan(1);
+	fake_engine_image_entrypoint(nodes[0].engine, entrypoints[_i].of_image);
+	options.image_entrypoint = entrypoints[_i].keep;
+	if (entrypoints[_i].of_plan) {
+		options.has_entrypoint_case =
+				SPARKBUS__CONTAINER_OPTIONS__HAS_ENTRYPOINT_ENTRYPOINT;
+		options.entrypoint = (char *)entrypoints[_i].of_plan;
+	}
+	launch_ready(&plan);
+	got = fake_engine_entrypoint(nodes[0].engine);
+	ck_assert_int_eq(got != NULL, entrypoints[_i].want != NULL);
+	if (got)
+		ck_assert_str_eq(got, entrypoints[_i].want);
+}
+END_TEST
+
+START_TEST(a_wrapper_that_has_words_of_its_own_is_none)
+{
+	static const char *const with_more[] = { "/opt/nvidia/nvidia_entrypoint.sh", "vllm", NULL };
+	static const char *const alone[] = { "/opt/nvidia/nvidia_entrypoint.sh", NULL };
+	static const char *const none[] = { NULL };
+
+	ck_assert(!sb_entry_keeps(with_more));
+	ck_assert(sb_entry_keeps(alone));
+	ck_assert(!sb_entry_keeps(none));
+}
+END_TEST
+
+START_TEST(an_image_that_has_gone_ends_the_job)
+{
+	plan = make_plan(1);
+	prepare_all(&plan);
+	fake_engine_fail_next(nodes[0].engine, FAKE_IMAGE_INSPECT, SB_E_NOT_FOUND, "no such image");
+	ck_assert_int_eq(sb_jobs_commit(nodes[0].jobs, JOB, NULL), 0);
+	until(state_of(0) == J(FAILED));
+	ck_assert_uint_eq(fake_engine_count(nodes[0].engine, FAKE_CREATE), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("rank files");
@@ -210,6 +274,10 @@ int main(void)
 	tcase_add_test(tc, a_stop_while_files_are_put_leaves_nothing);
 	tcase_add_loop_test(tc, a_path_that_leads_elsewhere_is_refused, 0, sb_countof(bad_paths));
 	tcase_add_test(tc, more_than_the_caps_is_refused);
+	tcase_add_loop_test(tc, an_image_s_entrypoint_never_stands_before_the_serve_command, 0,
+			sb_countof(entrypoints));
+	tcase_add_test(tc, a_wrapper_that_has_words_of_its_own_is_none);
+	tcase_add_test(tc, an_image_that_has_gone_ends_the_job);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
