@@ -15,7 +15,7 @@ static const struct {
 	{ "run.tp", SB_FACT_NUMBER, "tensor parallel size" },
 	{ "run.gpus", SB_FACT_NUMBER, "tensor x pipeline x data parallel size" },
 	{ "run.entrypoint", SB_FACT_TEXT,
-			"entrypoint that replaces the image's; 'none' = cleared" },
+			"entrypoint before the command; 'none', or 'image' = the image's own" },
 	{ "run.ipc", SB_FACT_TEXT, "ipc mode of the container" },
 	{ "run.shm_gib", SB_FACT_NUMBER, "size of /dev/shm" },
 	{ "run.memory_gib", SB_FACT_NUMBER, "memory limit of the container" },

@@ -173,6 +173,17 @@ static int put_env(struct gather *g, const char *name, const char *value)
 	return sb_facts_set(g->facts, fact, value, &place, g->err);
 }
 
+/* Null keeps the image's; of what is not set the node keeps none that is an engine. */
+static const char *entrypoint_of(const struct sb_workload *w)
+{
+	const struct sb_yaml_node *settings = sb_workload_key(w, "executor_config");
+	const char *own = sb_workload_executor(w)->entrypoint;
+
+	if (!own && sb_yaml_get(settings, "entrypoint"))
+		return "image";
+	return sb_empty(own) ? "none" : own;
+}
+
 static int put_executor(struct gather *g)
 {
 	const struct sb_executor *e = sb_workload_executor(g->launch->workload);
@@ -184,8 +195,7 @@ static int put_executor(struct gather *g)
 		{ "run.restart", e->restart_policy },
 		{ "run.user", e->user },
 	};
-	int rc = put(g, "run.entrypoint", e->entrypoint && !*e->entrypoint ? "none" : e->entrypoint,
-			NULL);
+	int rc = put(g, "run.entrypoint", entrypoint_of(g->launch->workload), NULL);
 
 	for (size_t i = 0; rc == 0 && i < sb_countof(texts); i++)
 		rc = put(g, texts[i].name, texts[i].text, NULL);
