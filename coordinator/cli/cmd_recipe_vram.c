@@ -16,6 +16,7 @@ const struct opt vram_options[] = {
 	{ OPT_FLAG, 0, "no-auto-detect", NULL, NULL,
 			"use what the recipe says alone, not the model's files",
 			VRAM_OPT(no_auto_detect) },
+	{ OPT_FLAG, 0, "offline", NULL, NULL, "do not ask the hub", VRAM_OPT(offline) },
 	{ OPT_FLAG, 0, "json", NULL, NULL, "print JSON", VRAM_OPT(json) },
 	{ OPT_END },
 };
@@ -84,7 +85,11 @@ int cmd_recipe_vram(struct cli *cli, const struct call *call)
 	if (!rc)
 		rc = resolve(source.path, opts, &w, &err);
 	if (!rc) {
-		rc = vram_estimate(cli, w, !opts->no_auto_detect, &estimate, &err);
+		rc = vram_estimate(cli, w,
+				opts->no_auto_detect            ? VRAM_BLIND
+						: opts->offline ? VRAM_OFFLINE
+								: VRAM_ONLINE,
+				&estimate, &err);
 		if (rc < 0)
 			sb_err_wrap(&err, rc, "VRAM estimation failed");
 	}

@@ -13,6 +13,8 @@ const struct opt show_options[] = {
 	{ OPT_FLAG, 0, "force", NULL, NULL, "replace FILE", offsetof(struct show_opts, force) },
 	{ OPT_FLAG, 0, "no-vram", NULL, NULL, "leave the estimate of memory out",
 			offsetof(struct show_opts, no_vram) },
+	{ OPT_FLAG, 0, "offline", NULL, NULL, "do not ask the hub for it",
+			offsetof(struct show_opts, offline) },
 	{ OPT_FLAG, 0, "json", NULL, NULL, "print JSON", offsetof(struct show_opts, json) },
 	{ OPT_END },
 };
@@ -225,11 +227,12 @@ static int print(const struct show *s, const struct sb_mask *mask, struct sb_err
 	return rc;
 }
 
-static int print_vram(struct cli *cli, const struct show *s, struct sb_err *err)
+static int print_vram(struct cli *cli, const struct show *s, const struct show_opts *opts,
+		struct sb_err *err)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf block = SB_STRBUF_INIT;
 
-	if (vram_block(cli, s->w, &block) < 0)
+	if (vram_block(cli, s->w, opts->offline ? VRAM_OFFLINE : VRAM_ONLINE, &block) < 0)
 		return sb_err_nomem(err);
 	fputs(sb_strbuf_str(&block), stdout);
 	return 0;
@@ -311,7 +314,7 @@ int cmd_show(struct cli *cli, const struct call *call)
 		return cli_fail(cli, &err);
 	if (opts->json)
 		return cli_json(cli, to_json(&s, &mask), EXIT_DONE);
-	if (print(&s, &mask, &err) < 0 || (!opts->no_vram && print_vram(cli, &s, &err) < 0))
+	if (print(&s, &mask, &err) < 0 || (!opts->no_vram && print_vram(cli, &s, opts, &err) < 0))
 		return cli_fail(cli, &err);
 	return EXIT_DONE;
 }

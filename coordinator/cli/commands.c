@@ -50,9 +50,10 @@ static const char vram_details[] =
 		"The figures are the published tool's, GB being GiB: every layer counts as full "
 		"attention, every cache is split over all ranks, nothing is added for "
 		"activations. What the recipe's metadata leaves open is read from the model's "
-		"config.json, hf_quant_config.json and safetensors index in this machine's "
-		"Hugging Face cache (HF_HUB_CACHE, HF_HOME); nothing is fetched and no node is "
-		"asked.";
+		"config.json, hf_quant_config.json and safetensors index: in this machine's "
+		"Hugging Face cache (HF_HUB_CACHE, HF_HOME), else on the hub (HF_ENDPOINT, "
+		"HF_TOKEN), "
+		"which is given 4 s; never the weights. No node is asked.";
 static const char show_details[] =
 		"Shown is what the file says, without overrides and with $NAME left alone. Values "
 		"of "

@@ -112,14 +112,14 @@ int cmd_list(struct cli *cli, const struct call *call);
 struct vram_opts {
 	struct opt_int tp, max_model_len;
 	struct opt_float gpu_mem;
-	bool no_auto_detect, json;
+	bool no_auto_detect, offline, json;
 };
 extern const struct opt vram_options[];
 int cmd_recipe_vram(struct cli *cli, const struct call *call);
 
 struct show_opts {
 	const char *save;
-	bool force, no_vram, json;
+	bool force, no_vram, offline, json;
 };
 extern const struct opt show_options[];
 int cmd_show(struct cli *cli, const struct call *call);

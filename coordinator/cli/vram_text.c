@@ -5,7 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "sb_hub.h"
 #include "vram_text.h"
 
 #define NUMBER_MAX 32
@@ -86,42 +85,7 @@ static void take_settings(const struct sb_workload *w, struct inputs *in)
 	}
 }
 
-static void warn(void *ctx, const char *text)
-{
-	cli_warn(ctx, "%s", text);
-}
-
-static const char *from_environment(const char *name)
-{
-	return getenv(name);
-}
-
-/* A model that is not in the cache is no error: the recipe itself may say enough. */
-static int look(struct cli *cli, const struct sb_workload *w, struct sb_hub_model *ret,
-		struct sb_err *err)
-{
-	SB_CLEANUP(sb_freep) char *cache = NULL, *snapshot = NULL;
-	const char *model = sb_workload_model(w);
-	struct sb_err why = SB_ERR_INIT;
-	int rc;
-
-	/* The published rules read nothing but the name of a GGUF. */
-	if (strchr(model, ':')) {
-		cli_note(cli, "Note: only the recipe is looked at: files of a GGUF are not read");
-		return 0;
-	}
-	rc = sb_hub_cache(from_environment, &cache, &why);
-	if (!rc)
-		rc = sb_hub_snapshot(cache, model, sb_workload_revision(w), &snapshot, &why);
-	if (rc < 0)
-		cli_note(cli, "Note: only the recipe is looked at: %s", why.text);
-	else if (!snapshot)
-		cli_note(cli, "Note: only the recipe is looked at: %s is not in the cache %s",
-				model, cache);
-	return snapshot ? sb_hub_model_read(snapshot, warn, cli, ret, err) : 0;
-}
-
-int vram_estimate(struct cli *cli, const struct sb_workload *w, bool detect,
+int vram_estimate(struct cli *cli, const struct sb_workload *w, enum vram_look how,
 		struct sb_vram_compat *ret, struct sb_err *err)
 {
 	SB_CLEANUP(sb_hub_model_done) struct sb_hub_model model = { 0 };
@@ -131,20 +95,21 @@ int vram_estimate(struct cli *cli, const struct sb_workload *w, bool detect,
 
 	take_metadata(w, &in);
 	take_settings(w, &in);
-	if (detect)
-		rc = look(cli, w, &model, err);
+	if (how != VRAM_BLIND)
+		rc = vram_look(cli, w, how == VRAM_OFFLINE, &model, err);
 	if (rc < 0)
 		return rc;
 	facts = sb_hub_facts(&model);
-	return sb_vram_compat(&in.recipe, &facts, detect, ret, err);
+	return sb_vram_compat(&in.recipe, &facts, how != VRAM_BLIND, ret, err);
 }
 
-int vram_block(struct cli *cli, const struct sb_workload *w, struct sb_strbuf *out)
+int vram_block(struct cli *cli, const struct sb_workload *w, enum vram_look how,
+		struct sb_strbuf *out)
 {
 	struct sb_vram_compat estimate;
 	struct sb_err err = SB_ERR_INIT;
 
-	if (vram_estimate(cli, w, true, &estimate, &err) < 0)
+	if (vram_estimate(cli, w, how, &estimate, &err) < 0)
 		return sb_strbuf_addf(out, "\nVRAM estimation failed: %s\n", err.text);
 	return sb_vram_compat_text(&estimate, out);
 }

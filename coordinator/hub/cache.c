@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "internal.h"
 #include "sb_fs.h"
-#include "sb_hub.h"
 
 #define NAME_MAX_BYTES 200u
 #define REF_MAX_BYTES  128u
@@ -34,8 +34,7 @@ int sb_hub_cache(const char *(*getenv_fn)(const char *name), char **ret, struct 
 	return sb_err_set(err, SB_E_NOT_FOUND, "neither HF_HOME nor HOME is set");
 }
 
-/* Letters, digits and what the hub allows between them: no way out of a folder. */
-static bool is_name(const char *text, bool slashes)
+bool hub_is_name(const char *text, bool slashes)
 {
 	size_t len = strlen(text);
 
@@ -51,25 +50,31 @@ static bool is_name(const char *text, bool slashes)
 	return text[0] != '.';
 }
 
-/* "org/name", or a name alone as the oldest models have it. */
-static bool is_model(const char *text)
+bool hub_is_model(const char *text)
 {
 	const char *slash = strchr(text, '/');
 
-	return is_name(text, true) && (!slash || (!strchr(slash + 1, '/') && slash[1] != '.'));
+	return hub_is_name(text, true) && (!slash || (!strchr(slash + 1, '/') && slash[1] != '.'));
+}
+
+char *hub_folder_name(const char *model)
+{
+	const char *slash = strchr(model, '/');
+	int org = slash ? (int)(slash - model) : 0;
+	char *name;
+
+	if (asprintf(&name, "models--%.*s%s%s", org, model, slash ? "--" : "",
+			    slash ? slash + 1 : model) < 0)
+		return NULL;
+	return name;
 }
 
 static int model_folder(const char *cache, const char *model, char **ret, struct sb_err *err)
 {
-	const char *slash = strchr(model, '/');
-	int org = slash ? (int)(slash - model) : 0;
+	SB_CLEANUP(sb_freep) char *name = hub_folder_name(model);
 
-	if (asprintf(ret, "%s/models--%.*s%s%s", cache, org, model, slash ? "--" : "",
-			    slash ? slash + 1 : model) < 0) {
-		*ret = NULL;
-		return sb_err_nomem(err);
-	}
-	return 0;
+	*ret = name ? sb_fs_join(cache, name) : NULL;
+	return *ret ? 0 : sb_err_nomem(err);
 }
 
 static bool is_folder(const char *path)
@@ -104,16 +109,16 @@ int sb_hub_snapshot(const char *cache, const char *model, const char *revision, 
 	int rc;
 
 	*ret = NULL;
-	if (!is_model(model))
+	if (!hub_is_model(model))
 		return sb_err_set(err, SB_E_INVALID, "'%s' is not org/name", model);
-	if (!is_name(ref, true))
+	if (!hub_is_name(ref, true))
 		return sb_err_set(err, SB_E_INVALID, "'%s' cannot be a revision", ref);
 	rc = model_folder(cache, model, &folder, err);
 	if (!rc)
 		rc = read_ref(folder, ref, &commit, err);
 	if (rc < 0)
 		return rc;
-	if (!is_name(commit, false))
+	if (!hub_is_name(commit, false))
 		return 0; /* a branch that was never fetched, or a ref that holds something else */
 	if (asprintf(&path, "%s/snapshots/%s", folder, commit) < 0) {
 		path = NULL;

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "internal.h"
 #include "sb_fs.h"
-#include "sb_hub.h"
 
 struct reading {
 	const char *snapshot;
@@ -55,7 +55,7 @@ static bool size_of(const char *snapshot, const char *name, uint64_t *ret)
 	return true;
 }
 
-static int add_file(const char *name, uint64_t bytes, struct sb_hub_model *m, struct sb_err *err)
+int hub_add_file(const char *name, uint64_t bytes, struct sb_hub_model *m, struct sb_err *err)
 {
 	struct sb_vram_file *more = realloc(m->files, (m->n_files + 1) * sizeof(*more));
 	char *copy = strdup(name);
@@ -70,7 +70,7 @@ static int add_file(const char *name, uint64_t bytes, struct sb_hub_model *m, st
 	return 0;
 }
 
-static void drop_files(struct sb_hub_model *m)
+void hub_drop_files(struct sb_hub_model *m)
 {
 	for (size_t i = 0; i < m->n_files; i++)
 		free((char *)m->files[i].name);
@@ -90,7 +90,7 @@ static int list_files(const char *snapshot, struct sb_hub_model *m, struct sb_er
 	int rc = 0;
 
 	if (!json_is_object(m->index) && size_of(snapshot, "model.safetensors", &bytes))
-		rc = add_file("model.safetensors", bytes, m, err);
+		rc = hub_add_file("model.safetensors", bytes, m, err);
 	json_object_foreach ((json_t *)map, tensor, file) {
 		const char *name = json_string_value(file);
 
@@ -100,13 +100,13 @@ static int list_files(const char *snapshot, struct sb_hub_model *m, struct sb_er
 			continue;
 		all = name && m->n_files < SB_HUB_FILES_MAX && size_of(snapshot, name, &bytes);
 		if (all)
-			rc = add_file(name, bytes, m, err);
+			rc = hub_add_file(name, bytes, m, err);
 		if (all && json_object_set_new(seen, name, json_true()) < 0)
 			rc = sb_err_nomem(err);
 	}
 	json_decref(seen);
 	if (!all)
-		drop_files(m);
+		hub_drop_files(m);
 	return rc;
 }
 
@@ -136,7 +136,9 @@ void sb_hub_model_done(struct sb_hub_model *model)
 	json_decref(model->config);
 	json_decref(model->hf_quant);
 	json_decref(model->index);
-	drop_files(model);
+	json_decref(model->header);
+	json_decref(model->counts);
+	hub_drop_files(model);
 	*model = (struct sb_hub_model){ 0 };
 }
 
@@ -145,6 +147,8 @@ struct sb_vram_facts sb_hub_facts(const struct sb_hub_model *model)
 	return (struct sb_vram_facts){ .config = model->config,
 		.hf_quant = model->hf_quant,
 		.index = model->index,
+		.header = model->header,
+		.counts = model->counts,
 		.files = model->files,
 		.n_files = model->n_files };
 }

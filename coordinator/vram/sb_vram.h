@@ -39,6 +39,7 @@ struct sb_vram_facts {
 	const json_t *counts;   /* "safetensors" of the hub's model API: parameters, total */
 	const struct sb_vram_file *files;
 	size_t n_files;
+	const json_t *header; /* of a model that is one safetensors file */
 };
 
 /* A figure that may be unknown. */

@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		{ "2.safetensors", UINT64_MAX }, { "model.safetensors", 1 } };
 	SB_CLEANUP(sb_freep) char *word = malloc(line + 1);
 	json_t *doc = json_loadb((const char *)data + used, size - used, JSON_DECODE_ANY, NULL);
-	struct sb_vram_facts facts = { doc, doc, doc, doc, files, sb_countof(files) };
+	struct sb_vram_facts facts = { doc, doc, doc, doc, files, sb_countof(files), doc };
 	struct sb_vram_recipe recipe = {
 		.model = "o/m", .max_model_len = "4096", .gpu_memory_utilization = "0.9"
 	};

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "fake_agent.h"
+#include "fake_hub.h"
 #include "sb_fs.h"
 
 #define OUTPUT_MAX (256 * 1024)
@@ -25,6 +26,8 @@ static void make_home(void)
 	setenv("SPARKBUS_HOME", home, 1);
 	setenv("HOME", home, 1);
 	setenv("SPARKBUS_RECIPES", home, 1);
+	setenv("HF_HUB_OFFLINE", "1", 1);
+	unsetenv("XDG_CACHE_HOME");
 	unsetenv("DOCKER_CONFIG");
 }
 
@@ -965,7 +968,7 @@ START_TEST(memory_is_estimated_without_a_cache)
 	setenv("HF_HUB_CACHE", "/nonexistent", 1);
 	r = RUN("recipe", "vram", recipe);
 	ck_status(r, 0);
-	ck_has(r->err, "org/m is not in the cache /nonexistent");
+	ck_has(r->err, "only the recipe is looked at: org/m: not fetched before, and offline");
 	ck_has(r->out,
 			"Warning: model_params not available; model weight estimate is "
 			"zero");
@@ -980,7 +983,6 @@ START_TEST(memory_is_estimated_without_a_cache)
 	write_file(recipe, "model: org/m:Q4_K_M\nruntime: llama-cpp\ncontainer: img:1\n");
 	r = RUN("recipe", "vram", recipe);
 	ck_status(r, 0);
-	ck_has(r->err, "files of a GGUF are not read");
 	ck_has(r->out, "Model dtype:      q4_k_m\n");
 	ck_has(r->out, "DGX Spark fit:    UNKNOWN\n");
 	write_file(recipe,
@@ -990,6 +992,55 @@ START_TEST(memory_is_estimated_without_a_cache)
 	ck_status(r, 1);
 	ck_has(r->err, "VRAM estimation failed: metadata.model_vram: expected a number");
 	unsetenv("HF_HUB_CACHE");
+}
+END_TEST
+
+/* The same from a hub, once. */
+START_TEST(memory_is_estimated_from_the_hub)
+{
+	static const struct fake_hub_row rows[] = {
+		{ "/api/models/org/m/revision/v1?blobs=true",
+				.body = "{\"sha\":\"" COMMIT "\",\"siblings\":[{\"rfilename\":"
+					"\"config.json\"},{\"rfilename\":\"model.safetensors.index."
+					"json\"},{\"rfilename\":\"1.safetensors\",\"size\":"
+					"16060530000}]}" },
+		{ "/org/m/resolve/" COMMIT "/config.json",
+				.body = "{\"torch_dtype\":\"bfloat16\",\"num_hidden_layers\":32,"
+					"\"num_attention_heads\":32,\"num_key_value_heads\":8,"
+					"\"hidden_size\":4096}" },
+		{ "/org/m/resolve/" COMMIT "/model.safetensors.index.json",
+				.body = "{\"weight_map\":{\"a\":\"1.safetensors\"}}" },
+		{ NULL }
+	};
+	struct fake_hub *hub = fake_hub_new(rows, false, NULL);
+	const struct result *r;
+
+	make_cache();
+	setenv("HF_HUB_CACHE", "/nonexistent", 1);
+	setenv("HF_ENDPOINT", fake_hub_url(hub), 1);
+	setenv("HF_HUB_OFFLINE", "0", 1);
+	write_file(recipe,
+			"model: org/m\nmodel_revision: v1\nruntime: vllm\ncontainer: img:1\n"
+			"defaults:\n  max_model_len: 32768\n  gpu_memory_utilization: 0.9\n");
+	ck_status(RUN("recipe", "vram", recipe, "--offline"), 0);
+	ck_assert_uint_eq(fake_hub_requests(hub), 0);
+	for (int i = 0; i < 2; i++) {
+		r = RUN("recipe", "vram", recipe, "--tp", "2", "--json");
+		ck_status(r, 0);
+		ck_assert_str_eq(r->err, "");
+		ck_has(r->out, "\"model_weights_gb\": 14.957534149289131,");
+		ck_has(r->out, "\"max_context_tokens\": 1661685,");
+		ck_assert_uint_eq(fake_hub_requests(hub), 3);
+	}
+	fake_hub_rows(hub, &(struct fake_hub_row){ NULL });
+	write_file(recipe, "model: org/other\nruntime: vllm\ncontainer: img:1\n");
+	r = RUN("recipe", "vram", recipe);
+	ck_status(r, 0);
+	ck_has(r->err, "only the recipe is looked at: org/other: the hub has no such thing");
+	setenv("HF_HUB_OFFLINE", "1", 1);
+	unsetenv("HF_ENDPOINT");
+	unsetenv("HF_HUB_CACHE");
+	fake_hub_free(hub);
 }
 END_TEST
 
@@ -1138,6 +1189,7 @@ int main(void)
 	tcase_add_test(words, memory_is_estimated_from_the_cache);
 	tcase_add_test(words, half_a_download_is_not_half_a_model);
 	tcase_add_test(words, memory_is_estimated_without_a_cache);
+	tcase_add_test(words, memory_is_estimated_from_the_hub);
 	tcase_add_test(words, show_has_the_estimate);
 	tcase_add_test(words, a_broken_cache_is_left_out);
 	tcase_add_test(words, a_recipe_is_shown);
