@@ -32,12 +32,15 @@ struct rank_shared {
 	const struct sb_launch *launch;
 	const struct sb_runtime *runtime;
 	const struct sb_plan_input *input;
-	const char *job, *image, *serve;
+	const char *job, *image;
+	const struct sb_strbuf *serve;
 	const struct sb_words *words;
 	const char *api_key; /* "" when there is none */
 };
+/** @ret_sources is empty; the caller frees it in any case: sb_plan_rank_sources_done(). */
 int sb_plan_rank(const struct rank_shared *shared, unsigned rank, Sparkbus__RankSpec **ret,
-		struct sb_err *err);
+		struct sb_plan_rank_sources *ret_sources, struct sb_err *err);
+void sb_plan_rank_sources_done(struct sb_plan_rank_sources *sources);
 /** The text for people: the API key behind "--api-key" or "--auth-token" becomes "***". NULL when
  * out of memory. */
 char *sb_plan_redact(const char *serve, const char *api_key);

@@ -155,16 +155,19 @@ static int take_warnings(
 	return 0;
 }
 
-static int take_ranks(
-		const struct rank_shared *shared, Sparkbus__LaunchPlan *plan, struct sb_err *err)
+static int take_ranks(const struct rank_shared *shared, Sparkbus__LaunchPlan *plan,
+		struct sb_plan_sources *sources, struct sb_err *err)
 {
+	size_t n = shared->launch->n;
 	int rc = 0;
 
-	plan->ranks = calloc(shared->launch->n, sizeof(Sparkbus__RankSpec *));
-	if (!plan->ranks)
+	plan->ranks = calloc(n, sizeof(Sparkbus__RankSpec *));
+	sources->ranks = calloc(n, sizeof(*sources->ranks));
+	sources->n = sources->ranks ? n : 0;
+	if (!plan->ranks || !sources->ranks)
 		return sb_err_nomem(err);
-	for (unsigned i = 0; rc == 0 && i < shared->launch->n; i++) {
-		rc = sb_plan_rank(shared, i, &plan->ranks[i], err);
+	for (unsigned i = 0; rc == 0 && i < n; i++) {
+		rc = sb_plan_rank(shared, i, &plan->ranks[i], &sources->ranks[i], err);
 		plan->n_ranks += rc == 0;
 	}
 	return rc;
@@ -201,7 +204,7 @@ static int check_size(const Sparkbus__LaunchPlan *plan, struct sb_err *err)
 /* The shared command, its words, readiness and ranks. */
 static int build(const struct sb_runtime *runtime, const struct sb_launch *launch,
 		const struct sb_plan_input *input, const char *job, struct sb_diags *diags,
-		Sparkbus__LaunchPlan *plan, struct sb_err *err)
+		Sparkbus__LaunchPlan *plan, struct sb_plan_sources *sources, struct sb_err *err)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf serve = SB_STRBUF_INIT;
 	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
@@ -228,9 +231,9 @@ static int build(const struct sb_runtime *runtime, const struct sb_launch *launc
 	if (!shown || sb_plan_text(&plan->serve_command, shown) < 0 ||
 			sb_plan_text(&plan->job, job) < 0 || sb_plan_text(&plan->image, image) < 0)
 		return sb_err_nomem(err);
-	rc = take_ranks(&(struct rank_shared){ launch, runtime, input, job, image,
-					sb_strbuf_str(&serve), &words, ready.api_key },
-			plan, err);
+	rc = take_ranks(&(struct rank_shared){ launch, runtime, input, job, image, &serve, &words,
+					ready.api_key },
+			plan, sources, err);
 	if (rc == 0)
 		rc = sb_plan_builder(launch->workload, image, diags, plan, err);
 	return rc == 0 ? sb_plan_hooks(launch->workload, input, plan, err) : rc;
@@ -249,9 +252,27 @@ static int name_job(const struct sb_workload *w, const struct sb_plan_input *inp
 	return rc;
 }
 
+void sb_plan_sources_done(struct sb_plan_sources *sources)
+{
+	for (size_t i = 0; i < sources->n; i++)
+		sb_plan_rank_sources_done(&sources->ranks[i]);
+	free(sources->ranks);
+	*sources = (struct sb_plan_sources){ 0 };
+}
+
 int sb_plan_compile(const struct sb_workload *workload, const struct sb_plan_input *input,
 		struct sb_diags *diags, Sparkbus__LaunchPlan **ret, struct sb_err *err)
 {
+	SB_CLEANUP(sb_plan_sources_done) struct sb_plan_sources sources = { 0 };
+
+	return sb_plan_explain(workload, input, diags, ret, &sources, err);
+}
+
+int sb_plan_explain(const struct sb_workload *workload, const struct sb_plan_input *input,
+		struct sb_diags *diags, Sparkbus__LaunchPlan **ret,
+		struct sb_plan_sources *ret_sources, struct sb_err *err)
+{
+	SB_CLEANUP(sb_plan_sources_done) struct sb_plan_sources sources = { 0 };
 	SB_CLEANUP(plan_freep) Sparkbus__LaunchPlan *plan = malloc(sizeof(*plan));
 	const char *addresses[MAX_NODES] = { 0 };
 	struct sb_launch launch = { .workload = workload, .addresses = addresses };
@@ -280,7 +301,7 @@ int sb_plan_compile(const struct sb_workload *workload, const struct sb_plan_inp
 	launch.init_port = input->init_port ? input->init_port : INIT_PORT_DEFAULT;
 	launch.ray_port = input->ray_port;
 	launch.dashboard_port = input->dashboard_port;
-	rc = build(runtime, &launch, input, job, diags, plan, err);
+	rc = build(runtime, &launch, input, job, diags, plan, &sources, err);
 	if (rc == 0)
 		rc = take_warnings(diags, plan, err);
 	if (rc == 0)
@@ -288,5 +309,7 @@ int sb_plan_compile(const struct sb_workload *workload, const struct sb_plan_inp
 	if (rc < 0)
 		return rc;
 	*ret = sb_steal(plan);
+	*ret_sources = sources;
+	sources = (struct sb_plan_sources){ 0 };
 	return 0;
 }

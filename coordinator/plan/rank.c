@@ -74,15 +74,14 @@ bool sb_plan_env_is_secret(const char *name)
 	return false;
 }
 
-static int put_env(struct sb_env *env, size_t *n, const char *name, const char *value)
+static void put_env(struct sb_env *env, size_t *n, const struct sb_env *var)
 {
-	for (size_t i = 0; i < *n; i++)
-		if (!strcmp(env[i].name, name)) {
-			env[i].value = value;
-			return 0;
-		}
-	env[(*n)++] = (struct sb_env){ name, value };
-	return 0;
+	size_t i = 0;
+
+	while (i < *n && strcmp(env[i].name, var->name) != 0)
+		i++;
+	env[i] = *var;
+	*n += i == *n;
 }
 
 static int compare_env(const void *a, const void *b)
@@ -109,25 +108,30 @@ static size_t merge_env(const struct rank_shared *shared, struct sb_env *env)
 {
 	const struct sb_workload *w = shared->launch->workload;
 	const struct sb_runtime *runtime = shared->runtime;
+	const struct sb_value *key = sb_workload_config(w, "api_key");
+	const struct sb_env cache = { "HF_HOME", MODEL_CACHE_TARGET, { SB_SOURCE_BUILT_IN } };
 	struct sb_env one;
 	size_t n = 0;
 
 	for (const struct sb_env *e = runtime->env; e && e->name; e++)
-		put_env(env, &n, e->name, e->value);
+		put_env(env, &n, e);
 	for (const struct sb_env *e = runtime->cluster_env; e && e->name && shared->launch->n > 1;
 			e++)
-		put_env(env, &n, e->name, e->value);
+		put_env(env, &n, e);
 	for (size_t i = 0; sb_workload_env_at(w, i, &one); i++)
-		put_env(env, &n, one.name, one.value);
-	if (runtime->api_key_env && *sb_workload_text(w, "api_key", "") &&
-			!strstr(shared->serve, "--api-key"))
-		put_env(env, &n, runtime->api_key_env, sb_workload_text(w, "api_key", ""));
-	put_env(env, &n, "HF_HOME", MODEL_CACHE_TARGET);
+		put_env(env, &n, &one);
+	if (runtime->api_key_env && key && *key->text &&
+			!strstr(sb_strbuf_str(shared->serve), "--api-key"))
+		put_env(env, &n,
+				&(struct sb_env){ runtime->api_key_env, key->text,
+						sb_mark_source(w, sb_value_mark(w, key)) });
+	put_env(env, &n, &cache);
 	qsort(env, n, sizeof(*env), compare_env);
 	return n;
 }
 
-static int take_env(const struct rank_shared *shared, Sparkbus__RankSpec *spec)
+static int take_env(const struct rank_shared *shared, Sparkbus__RankSpec *spec,
+		struct sb_plan_rank_sources *sources)
 {
 	size_t room = count_env(shared->launch->workload, shared->runtime->env,
 			shared->runtime->cluster_env);
@@ -138,7 +142,8 @@ static int take_env(const struct rank_shared *shared, Sparkbus__RankSpec *spec)
 		return -SB_E_NOMEM;
 	n = merge_env(shared, env);
 	spec->env = calloc(n, sizeof(*spec->env));
-	if (!spec->env)
+	sources->env = calloc(n, sizeof(*sources->env));
+	if (!spec->env || !sources->env)
 		return -SB_E_NOMEM;
 	for (size_t i = 0; i < n; i++) {
 		Sparkbus__EnvVar *var = NEW_ITEM(
@@ -148,6 +153,7 @@ static int take_env(const struct rank_shared *shared, Sparkbus__RankSpec *spec)
 				sb_plan_text(&var->value, env[i].value) < 0)
 			return -SB_E_NOMEM;
 		var->secret = sb_plan_env_is_secret(env[i].name);
+		sources->env[i] = env[i].source;
 	}
 	return 0;
 }
@@ -336,33 +342,34 @@ static int take_name(const struct rank_shared *shared, unsigned rank, Sparkbus__
 	return 0;
 }
 
-static int take_argv(const struct sb_words *before, const struct sb_words *serve,
-		Sparkbus__RankSpec *spec)
+/* @before and, behind them, those of @serve go over. */
+static int take_argv(struct sb_words *before, struct sb_words *serve, Sparkbus__RankSpec *spec,
+		struct sb_plan_rank_sources *sources)
 {
-	size_t n = before->n + serve->n;
-	SB_CLEANUP(sb_freep) char **all = calloc(n + 1, sizeof(*all));
+	int rc = sb_words_move(before, serve);
 
-	if (!all)
-		return -SB_E_NOMEM;
-	for (size_t i = 0; i < n; i++)
-		all[i] = i < before->n ? before->items[i] : serve->items[i - before->n];
-	return take_texts(&spec->argv, &spec->n_argv, all, n);
+	sources->argv = *before;
+	*before = (struct sb_words){ 0 };
+	return rc < 0 ? rc
+		      : take_texts(&spec->argv, &spec->n_argv, sources->argv.items,
+					sources->argv.n);
 }
 
-static int take_part(const struct rank_shared *shared, const struct sb_rank_part *part,
-		Sparkbus__RankSpec *spec, bool *ret_init, struct sb_err *err)
+static int take_part(const struct rank_shared *shared, struct sb_rank_part *part,
+		Sparkbus__RankSpec *spec, struct sb_plan_rank_sources *sources, bool *ret_init,
+		struct sb_err *err)
 {
 	SB_CLEANUP(sb_words_done) struct sb_words argv = { 0 };
 	SB_CLEANUP(sb_freep)
 	char *shown = sb_plan_redact(sb_strbuf_str(&part->serve), shared->api_key);
-	int rc = sb_shell_argv(sb_strbuf_str(&part->serve), &argv, ret_init, err);
+	int rc = sb_shell_argv(&part->serve, SB_MARK_SHELL, &argv, ret_init, err);
 
 	if (rc < 0)
 		return sb_workload_err(shared->launch->workload, "command", SB_E_INVALID, err,
 				"command: expected one that a shell can read");
 	spec->ports = calloc(part->n_ports + 1, sizeof(*spec->ports));
 	if (!spec->ports || !shown || sb_plan_text(&spec->serve_text, shown) < 0 ||
-			take_argv(&part->before, &argv, spec) < 0)
+			take_argv(&part->before, &argv, spec, sources) < 0)
 		return sb_err_nomem(err);
 	for (size_t i = 0; i < part->n_ports; i++)
 		spec->ports[spec->n_ports++] = part->ports[i];
@@ -391,16 +398,17 @@ static int take_files(const struct sb_rank_part *part, Sparkbus__RankSpec *spec)
 }
 
 static int fill(const struct rank_shared *shared, unsigned rank, Sparkbus__RankSpec *spec,
-		struct sb_err *err)
+		struct sb_plan_rank_sources *sources, struct sb_err *err)
 {
-	SB_CLEANUP(sb_rank_part_done) struct sb_rank_part part = { 0 };
+	SB_CLEANUP(sb_rank_part_done)
+	struct sb_rank_part part = { .serve = { .mark = SB_MARK_RANK } };
 	const struct sb_plan_node *node = &shared->input->nodes[rank];
 	bool init = false;
 	int rc = shared->runtime->rank(
 			shared->launch, rank, shared->serve, shared->words, &part, err);
 
 	if (rc == 0)
-		rc = take_part(shared, &part, spec, &init, err);
+		rc = take_part(shared, &part, spec, sources, &init, err);
 	if (rc < 0)
 		return rc;
 	spec->rank = rank;
@@ -408,15 +416,22 @@ static int fill(const struct rank_shared *shared, unsigned rank, Sparkbus__RankS
 	if (sb_plan_text(&spec->node, node->name) < 0 ||
 			sb_plan_text(&spec->address, node->address) < 0 ||
 			sb_plan_text(&spec->image, shared->image) < 0 ||
-			take_name(shared, rank, spec) < 0 || take_env(shared, spec) < 0 ||
+			take_name(shared, rank, spec) < 0 || take_env(shared, spec, sources) < 0 ||
 			take_mounts(spec) < 0 || take_files(&part, spec) < 0 ||
 			take_options(shared, init || part.init, spec) < 0)
 		return sb_err_nomem(err);
 	return 0;
 }
 
+void sb_plan_rank_sources_done(struct sb_plan_rank_sources *sources)
+{
+	sb_words_done(&sources->argv);
+	free(sources->env);
+	*sources = (struct sb_plan_rank_sources){ 0 };
+}
+
 int sb_plan_rank(const struct rank_shared *shared, unsigned rank, Sparkbus__RankSpec **ret,
-		struct sb_err *err)
+		struct sb_plan_rank_sources *ret_sources, struct sb_err *err)
 {
 	Sparkbus__RankSpec *spec = malloc(sizeof(*spec));
 	int rc;
@@ -424,7 +439,7 @@ int sb_plan_rank(const struct rank_shared *shared, unsigned rank, Sparkbus__Rank
 	if (!spec)
 		return sb_err_nomem(err);
 	sparkbus__rank_spec__init(spec);
-	rc = fill(shared, rank, spec, err);
+	rc = fill(shared, rank, spec, ret_sources, err);
 	if (rc < 0) {
 		sparkbus__rank_spec__free_unpacked(spec, NULL);
 		return rc;

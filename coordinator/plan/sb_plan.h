@@ -5,6 +5,7 @@
 
 #include "plan.pb-c.h"
 #include "sb_recipe.h"
+#include "sb_shellwords.h"
 
 struct sb_plan_node {
 	const char *name;    /* node name */
@@ -53,6 +54,22 @@ struct sb_plan_input {
  * that needs what this version does not have. Free with launch_plan__free_unpacked(). */
 int sb_plan_compile(const struct sb_workload *workload, const struct sb_plan_input *input,
 		struct sb_diags *diags, Sparkbus__LaunchPlan **ret, struct sb_err *err);
+
+/* Where everything in a rank of the plan comes from. */
+struct sb_plan_rank_sources {
+	struct sb_words argv;  /* those of the plan, with marks: sb_mark_source() */
+	struct sb_source *env; /* of each variable, in the plan's order */
+};
+/* Parallel to a plan. Zero is empty; texts are the workload's. */
+struct sb_plan_sources {
+	struct sb_plan_rank_sources *ranks;
+	size_t n;
+};
+void sb_plan_sources_done(struct sb_plan_sources *sources);
+/** sb_plan_compile() that tells where everything comes from. @ret_sources is empty. */
+int sb_plan_explain(const struct sb_workload *workload, const struct sb_plan_input *input,
+		struct sb_diags *diags, Sparkbus__LaunchPlan **ret,
+		struct sb_plan_sources *ret_sources, struct sb_err *err);
 
 /** Whether the value of a variable called @name must not be shown. */
 bool sb_plan_env_is_secret(const char *name);

@@ -172,7 +172,8 @@ bool sb_workload_env_at(const struct sb_workload *w, size_t i, struct sb_env *re
 {
 	if (i >= w->env.n)
 		return false;
-	*ret = (struct sb_env){ w->env.items[i].name, w->env.items[i].value };
+	*ret = (struct sb_env){ w->env.items[i].name, w->env.items[i].value,
+		w->env.items[i].source };
 	return true;
 }
 

@@ -3,6 +3,7 @@
  * not merged. Built-in values are the least that NCCL over RDMA needs. null in a recipe means the
  * built-in value for a scalar and "none" for a list, a user or a limit; it never adds rights (in
  * the published tool "privileged: null" did). An empty text clears a value or a list. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,8 @@ static const struct setting {
 	{ "entrypoint", WORD, AT(entrypoint), NULL, false },
 #undef AT
 };
+
+static_assert(sb_countof(settings) == SB_EXECUTOR_SETTINGS, "each has its source");
 
 /* Where a setting came from: a node of the recipe or a text. */
 struct source {
@@ -400,6 +403,33 @@ static void note_unknown(const struct sb_workload *w, const struct sb_override *
 					cluster[i].key);
 }
 
+static struct sb_source source_of(
+		const struct source *src, const struct sb_override *cluster, size_t n_cluster)
+{
+	bool by_cluster = false;
+
+	if (src->node)
+		return (struct sb_source){ .kind = SB_SOURCE_RECIPE,
+			.section = "executor_config",
+			.name = src->setting->key,
+			.line = sb_yaml_line(src->node),
+			.col = sb_yaml_col(src->node) };
+	for (size_t i = 0; i < n_cluster; i++)
+		by_cluster = by_cluster || cluster[i].value == src->text;
+	if (src->text == src->setting->built_in)
+		return (struct sb_source){ .kind = SB_SOURCE_BUILT_IN };
+	return (struct sb_source){ .kind = by_cluster ? SB_SOURCE_CLUSTER : SB_SOURCE_OVERRIDE,
+		.name = src->origin };
+}
+
+struct sb_source sb_workload_executor_source(const struct sb_workload *w, const char *key)
+{
+	for (size_t i = 0; i < sb_countof(settings); i++)
+		if (!strcmp(settings[i].key, key))
+			return w->executor_sources[i];
+	return (struct sb_source){ .kind = SB_SOURCE_BUILT_IN };
+}
+
 int sb_executor_resolve(struct sb_workload *w, const struct sb_override *overrides,
 		size_t n_overrides, const struct sb_override *cluster, size_t n_cluster,
 		struct sb_diags *diags, struct sb_err *err)
@@ -418,6 +448,7 @@ int sb_executor_resolve(struct sb_workload *w, const struct sb_override *overrid
 		rc = take(w, &src);
 		if (rc < 0)
 			return rc;
+		w->executor_sources[i] = source_of(&src, cluster, n_cluster);
 	}
 	if (*w->executor.restart_policy)
 		w->executor.auto_remove = false; /* the engine refuses both */

@@ -11,17 +11,25 @@
 #define SB_NODES_MAX             4096
 #define SB_CONFIG_MAX_KEYS       1000u /* in "defaults", in "env" and by overrides */
 #define SB_PLACEHOLDER_MAX_BYTES 256   /* from '{' to '}' */
+#define SB_EXECUTOR_SETTINGS     15u
 
 struct env_var {
 	char *name, *value;
+	struct sb_source source;
 };
 struct env_list {
 	struct env_var *items;
 	size_t n;
 };
 void sb_env_done(struct env_list *list);
-/** Set or replace; both are copied. Return: 0 or -SB_E_NOMEM. */
-int sb_env_set(struct env_list *list, const char *name, const char *value);
+/** Set or replace; name and value are copied. Return: 0 or -SB_E_NOMEM. */
+int sb_env_set(struct env_list *list, const char *name, const char *value,
+		const struct sb_source *source);
+
+/* A mark is a kind and a number: the line of the command, or the index of a value. */
+#define SB_MARK_COMMAND 0x40000000u
+#define SB_MARK_VALUE   0x80000000u
+#define SB_MARK_NUMBER  0x3fffffffu
 
 struct sb_recipe {
 	unsigned refs; /* the caller's, and one for each workload */
@@ -30,6 +38,7 @@ struct sb_recipe {
 	const struct sb_yaml_node *root;
 	struct env_list env; /* expanded */
 	const char *model, *command;
+	unsigned *command_lines;      /* of each byte of the command */
 	bool runtime_is_null;         /* written as null, which is not the same as absent */
 	int64_t min_nodes, max_nodes; /* max 0 = none */
 	bool solo_only, cluster_only;
@@ -44,12 +53,16 @@ struct sb_workload {
 	size_t n_owned;
 	struct env_list env;
 	char *image;
+	bool image_is_override;
+	struct sb_source executor_sources[SB_EXECUTOR_SETTINGS];
 	const char *runtime, *builder;
 	enum sb_mode mode;
 	unsigned min_nodes, max_nodes;
 	struct sb_executor executor;
 };
 
+/** Fill recipe->command_lines from the recipe's @text of @len bytes. Return: 0 or -SB_E_NOMEM. */
+int sb_command_lines(struct sb_recipe *recipe, const char *text, size_t len);
 /** The value of the key @key of @len bytes, null too; NULL when there is none. */
 const struct sb_value *sb_value_find(const struct sb_workload *w, const char *key, size_t len);
 /** Check every key's type; fills the typed fields. */

@@ -31,7 +31,8 @@ void sb_env_done(struct env_list *list)
 	*list = (struct env_list){ 0 };
 }
 
-int sb_env_set(struct env_list *list, const char *name, const char *value)
+int sb_env_set(struct env_list *list, const char *name, const char *value,
+		const struct sb_source *source)
 {
 	SB_CLEANUP(sb_freep) char *copy = strdup(value);
 	SB_CLEANUP(sb_freep) char *key = NULL;
@@ -44,6 +45,7 @@ int sb_env_set(struct env_list *list, const char *name, const char *value)
 			continue;
 		free(list->items[i].value);
 		list->items[i].value = sb_steal(copy);
+		list->items[i].source = *source;
 		return 0;
 	}
 	key = strdup(name);
@@ -52,7 +54,7 @@ int sb_env_set(struct env_list *list, const char *name, const char *value)
 		list->items = items;
 	if (!key || !items)
 		return -SB_E_NOMEM;
-	items[list->n++] = (struct env_var){ sb_steal(key), sb_steal(copy) };
+	items[list->n++] = (struct env_var){ sb_steal(key), sb_steal(copy), *source };
 	return 0;
 }
 
@@ -110,6 +112,11 @@ static int take_env_var(struct sb_recipe *recipe, const struct sb_yaml_node *key
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf full = SB_STRBUF_INIT;
 	const char *name = sb_yaml_str(key);
 	enum sb_yaml_type type = sb_yaml_type(value);
+	const struct sb_source source = { .kind = SB_SOURCE_RECIPE,
+		.section = "env",
+		.name = name,
+		.line = sb_yaml_line(key),
+		.col = sb_yaml_col(key) };
 
 	if (!*name || strchr(name, '='))
 		return sb_yaml_err(recipe->doc, key, err,
@@ -125,7 +132,8 @@ static int take_env_var(struct sb_recipe *recipe, const struct sb_yaml_node *key
 				type == SB_YAML_NULL ? "the text 'None'"
 						     : "text, as Python writes it");
 	expand(sb_strbuf_str(&text), getenv_fn, &full);
-	if (text.failed || full.failed || sb_env_set(&recipe->env, name, sb_strbuf_str(&full)) < 0)
+	if (text.failed || full.failed ||
+			sb_env_set(&recipe->env, name, sb_strbuf_str(&full), &source) < 0)
 		return sb_err_nomem(err);
 	return 0;
 }
@@ -171,6 +179,8 @@ int sb_recipe_parse(const char *path, const char *text, size_t len,
 				recipe->root ? sb_yaml_col(recipe->root) : 1,
 				sb_yaml_type_name(sb_yaml_type(recipe->root)));
 	rc = sb_recipe_check(recipe, diags, err);
+	if (rc == 0 && sb_command_lines(recipe, text, len) < 0)
+		rc = sb_err_nomem(err);
 	if (rc == 0)
 		rc = take_env(recipe, getenv_fn, diags, err);
 	if (rc < 0)
@@ -185,6 +195,7 @@ void sb_recipe_free(struct sb_recipe *recipe)
 		return;
 	sb_env_done(&recipe->env);
 	sb_yaml_free(recipe->doc);
+	free(recipe->command_lines);
 	free(recipe->path);
 	free(recipe->name);
 	free(recipe);

@@ -14,6 +14,35 @@
 
 struct sb_recipe;
 
+/* Where something of a launch came from. Zero is the runtime. Texts are borrowed and live as long
+ * as the workload. */
+enum sb_source_kind {
+	SB_SOURCE_RUNTIME,  /* a word or a default of the runtime's own */
+	SB_SOURCE_RANK,     /* what the runtime adds for one rank: rendezvous, rank number */
+	SB_SOURCE_SHELL,    /* the shell that runs a command which is a script */
+	SB_SOURCE_COMMAND,  /* text of the recipe's command */
+	SB_SOURCE_RECIPE,   /* another key of the recipe */
+	SB_SOURCE_OVERRIDE, /* an option of the operator */
+	SB_SOURCE_CLUSTER,  /* a setting of the saved cluster */
+	SB_SOURCE_BUILT_IN, /* what sparkbus does with every launch */
+	SB_SOURCE_COUNT_,
+};
+struct sb_source {
+	enum sb_source_kind kind;
+	const char *section; /* of a recipe's key: "defaults", "env", ...; "" at the top, NULL else
+			      */
+	const char *name;    /* key of the recipe; "-o", "--tp", ...; NULL = none */
+	unsigned line, col;  /* in the recipe; 0 = not from there */
+	/* What an override took the place of in the recipe: text (NULL = nothing) and line. */
+	const char *instead;
+	unsigned instead_line;
+};
+/* Bytes of a command carry their source as a mark, see sb_strbuf.h: what sb_value_mark() gives, or
+ * one of these. */
+#define SB_MARK_RUNTIME 0u
+#define SB_MARK_RANK    1u
+#define SB_MARK_SHELL   2u
+
 /** Parse @text. @path stands in errors ("path:line:col: ..."); the recipe's name is its stem.
  * Unknown keys, duplicate keys and the like go to @diags with their line and never stop it.
  * @getenv_fn expands $NAME in env values (the caller's environment; NULL = expand nothing). */
@@ -79,8 +108,17 @@ struct sb_value {
 	const char *text;   /* as it is put into a command; "" for null */
 	const char *origin; /* "recipe", "-o", "--tp", ... */
 	unsigned line, col; /* in the recipe; 0 when the value does not come from there */
-	bool truthy; /* as the recipe format counts: not null, false, 0, "" or an empty list */
+	bool truthy;      /* as the recipe format counts: not null, false, 0, "" or an empty list */
+	bool in_defaults; /* comes from the recipe's defaults, not from its top level */
+	const char *instead; /* what an override took the place of; NULL = nothing */
+	unsigned instead_line;
 };
+/** The mark of bytes that are @value's, one of @w's own. */
+uint32_t sb_value_mark(const struct sb_workload *w, const struct sb_value *value);
+/** What a mark on the bytes of a command means. */
+struct sb_source sb_mark_source(const struct sb_workload *w, uint32_t mark);
+/** Where the image comes from; the runtime's when the recipe names none. */
+struct sb_source sb_workload_image_source(const struct sb_workload *w);
 /** The value of @key; NULL when it is unset or null. */
 const struct sb_value *sb_workload_config(const struct sb_workload *w, const char *key);
 /** Its text, or @fallback. */
@@ -99,6 +137,7 @@ bool sb_value_flag(const struct sb_value *value);
 /* One variable of the recipe's environment, overrides applied. */
 struct sb_env {
 	const char *name, *value;
+	struct sb_source source;
 };
 /** The @i-th variable; false past the end. */
 bool sb_workload_env_at(const struct sb_workload *w, size_t i, struct sb_env *ret);
@@ -127,6 +166,8 @@ struct sb_executor {
 	size_t n_ulimits;
 };
 const struct sb_executor *sb_workload_executor(const struct sb_workload *w);
+/** Where the setting @key of the container comes from. */
+struct sb_source sb_workload_executor_source(const struct sb_workload *w, const char *key);
 /** Executor keys that overrides and clusters may set; NULL past the end. */
 const char *sb_executor_key(size_t i);
 /** "32gb", "512m", "100": bytes, powers of 1024, as docker counts them. Return: 0; -SB_E_INVALID.
@@ -134,11 +175,12 @@ const char *sb_executor_key(size_t i);
 int sb_size_parse(const char *text, uint64_t *ret_bytes);
 
 /** The command template with placeholders substituted, trailing blanks behind line-continuing
- * backslashes removed. *@ret is false and nothing is added when the recipe has no template.
- * Unresolved placeholders go to @diags. Return: 0; -SB_E_INVALID naming a cycle; -SB_E_RANGE. */
+ * backslashes removed; every byte has its mark. *@ret is false and nothing is added when the recipe
+ * has no template. Unresolved placeholders go to @diags. Return: 0; -SB_E_INVALID naming a cycle;
+ * -SB_E_RANGE. */
 int sb_workload_command(const struct sb_workload *w, struct sb_strbuf *out, bool *ret,
 		struct sb_diags *diags, struct sb_err *err);
-/** Substitute placeholders in any text. */
+/** Substitute placeholders in any text. What is not a value's has the mark of @out. */
 int sb_workload_substitute(const struct sb_workload *w, const char *text, struct sb_strbuf *out,
 		struct sb_err *err);
 

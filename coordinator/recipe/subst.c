@@ -140,20 +140,21 @@ static int check_cycles(const struct sb_workload *w, const char *text, struct sb
 
 /* --- substitution --- */
 
-/* One pass over @in. */
-static bool pass(const struct sb_workload *w, const char *in, struct sb_strbuf *out)
+/* One pass over @text. */
+static bool pass(const struct sb_workload *w, const struct sb_strbuf *text, struct sb_strbuf *out)
 {
+	const char *all = sb_strbuf_str(text), *in = all;
 	const struct sb_value *value;
 	bool changed = false;
 	struct hole hole;
 
 	while ((value = next_hole(w, in, &hole))) {
-		sb_strbuf_add(out, in, (size_t)(hole.start - in));
-		sb_strbuf_adds(out, value->text);
+		sb_strbuf_add_part(out, text, (size_t)(in - all), (size_t)(hole.start - in));
+		sb_strbuf_addm(out, sb_value_mark(w, value), "%s", value->text);
 		in = hole.end;
 		changed = true;
 	}
-	sb_strbuf_adds(out, in);
+	sb_strbuf_add_part(out, text, (size_t)(in - all), strlen(in));
 	return changed;
 }
 
@@ -167,16 +168,16 @@ static int too_long(const struct sb_workload *w, const struct sb_strbuf *text, s
 	return sb_err_nomem(err);
 }
 
-int sb_workload_substitute(const struct sb_workload *w, const char *text, struct sb_strbuf *out,
-		struct sb_err *err)
+static int substitute(const struct sb_workload *w, const struct sb_strbuf *text,
+		struct sb_strbuf *out, struct sb_err *err)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf now = { .max = SB_RENDER_MAX_BYTES };
 	bool changed = true;
-	int rc = check_cycles(w, text, err);
+	int rc = check_cycles(w, sb_strbuf_str(text), err);
 
 	if (rc < 0)
 		return rc;
-	sb_strbuf_adds(&now, text);
+	sb_strbuf_add_part(&now, text, 0, text->len);
 	for (unsigned round = 0; changed && !now.failed; round++) {
 		struct sb_strbuf next = { .max = SB_RENDER_MAX_BYTES };
 
@@ -185,31 +186,47 @@ int sb_workload_substitute(const struct sb_workload *w, const char *text, struct
 					"%s: placeholders do not settle after %u rounds; expected "
 					"an end",
 					w->recipe->path, SB_RENDER_MAX_ROUNDS);
-		changed = pass(w, sb_strbuf_str(&now), &next);
+		changed = pass(w, &now, &next);
 		sb_strbuf_done(&now);
 		now = next;
 	}
 	if (now.failed)
 		return too_long(w, &now, err);
-	return sb_strbuf_adds(out, sb_strbuf_str(&now)) < 0 ? sb_err_nomem(err) : 0;
+	return sb_strbuf_add_part(out, &now, 0, now.len) < 0 ? sb_err_nomem(err) : 0;
+}
+
+int sb_workload_substitute(const struct sb_workload *w, const char *text, struct sb_strbuf *out,
+		struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf marked = { .mark = out->mark };
+
+	if (sb_strbuf_adds(&marked, text) < 0)
+		return sb_err_nomem(err);
+	return substitute(w, &marked, out, err);
 }
 
 /* --- the command --- */
 
 /* Backslash, blanks, newline: the author meant a continued line. */
-static void fix_continuations(const char *in, size_t len, struct sb_strbuf *out)
+static void fix_continuations(const struct sb_strbuf *text, struct sb_strbuf *out)
 {
+	const char *in = sb_strbuf_str(text);
+	size_t len = text->len, from = 0;
+
 	for (size_t i = 0; i < len; i++) {
 		size_t blanks = i + 1;
 
-		sb_strbuf_addc(out, in[i]);
 		if (in[i] != '\\')
 			continue;
 		while (blanks < len && in[blanks] == ' ')
 			blanks++;
-		if (blanks < len && in[blanks] == '\n')
-			i = blanks - 1;
+		if (blanks == i + 1 || blanks == len || in[blanks] != '\n')
+			continue;
+		sb_strbuf_add_part(out, text, from, i + 1 - from);
+		from = blanks;
+		i = blanks - 1;
 	}
+	sb_strbuf_add_part(out, text, from, len - from);
 }
 
 static bool is_name(const char *s, size_t len)
@@ -238,31 +255,42 @@ static void warn_unresolved(const struct sb_workload *w, const char *text, struc
 	}
 }
 
+/* The template without blanks at its ends; each byte is marked with its line. */
+static int take_template(const struct sb_recipe *recipe, struct sb_strbuf *out, struct sb_err *err)
+{
+	static const char blanks[] = " \t\r\n\v\f";
+	const unsigned *lines = recipe->command_lines;
+	const char *text = recipe->command;
+	size_t from = strspn(text, blanks), to = strlen(text), n;
+
+	while (to > from && strchr(blanks, text[to - 1]))
+		to--;
+	for (; from < to; from += n) {
+		for (n = 1; from + n < to && lines[from + n] == lines[from];)
+			n++;
+		out->mark = SB_MARK_COMMAND | lines[from];
+		sb_strbuf_add(out, text + from, n);
+	}
+	return out->failed ? sb_err_nomem(err) : 0;
+}
+
 int sb_workload_command(const struct sb_workload *w, struct sb_strbuf *out, bool *ret,
 		struct sb_diags *diags, struct sb_err *err)
 {
-	static const char blanks[] = " \t\r\n\v\f";
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = { .max = SB_RENDER_MAX_BYTES };
-	SB_CLEANUP(sb_freep) char *template = NULL;
-	const char *start = w->recipe->command;
-	size_t len;
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf template = SB_STRBUF_INIT;
 	int rc;
 
 	*ret = false;
-	if (!start)
+	if (!w->recipe->command)
 		return 0;
-	start += strspn(start, blanks);
-	len = strlen(start);
-	while (len && strchr(blanks, start[len - 1]))
-		len--;
-	template = strndup(start, len);
-	if (!template)
-		return sb_err_nomem(err);
-	rc = sb_workload_substitute(w, template, &text, err);
+	rc = take_template(w->recipe, &template, err);
+	if (rc == 0)
+		rc = substitute(w, &template, &text, err);
 	if (rc < 0)
 		return rc;
 	warn_unresolved(w, sb_strbuf_str(&text), diags);
-	fix_continuations(sb_strbuf_str(&text), text.len, out);
+	fix_continuations(&text, out);
 	*ret = true;
 	return out->failed ? sb_err_nomem(err) : 0;
 }

@@ -34,7 +34,13 @@ static int put_value(struct sb_workload *w, const struct sb_value *value)
 	struct sb_value *old = find_value(w, value->key), *values;
 
 	if (old) {
+		struct sb_value before = *old;
+
 		*old = *value;
+		if (!value->line && !value->instead) {
+			old->instead = before.line ? before.text : before.instead;
+			old->instead_line = before.line ? before.line : before.instead_line;
+		}
 		return 0;
 	}
 	values = reallocarray(w->values, w->n_values + 1, sizeof(*values));
@@ -45,7 +51,8 @@ static int put_value(struct sb_workload *w, const struct sb_value *value)
 	return 0;
 }
 
-static int put_node(struct sb_workload *w, const char *key, const struct sb_yaml_node *node)
+static int put_node(struct sb_workload *w, const char *key, const struct sb_yaml_node *node,
+		bool in_defaults)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
 	struct sb_value value = {
@@ -55,6 +62,7 @@ static int put_node(struct sb_workload *w, const char *key, const struct sb_yaml
 		.line = sb_yaml_line(node),
 		.col = sb_yaml_col(node),
 		.truthy = sb_node_truthy(node),
+		.in_defaults = in_defaults,
 	};
 
 	sb_yaml_render(node, &text);
@@ -71,10 +79,10 @@ static int put_defaults(struct sb_workload *w, struct sb_err *err)
 		const struct sb_yaml_node *key = sb_yaml_key(defaults, i);
 
 		if (sb_yaml_type(key) == SB_YAML_STR)
-			rc = put_node(w, sb_yaml_str(key), sb_yaml_at(defaults, i));
+			rc = put_node(w, sb_yaml_str(key), sb_yaml_at(defaults, i), true);
 	}
 	if (rc == 0 && !find_value(w, "model"))
-		rc = put_node(w, "model", sb_yaml_get(w->recipe->root, "model"));
+		rc = put_node(w, "model", sb_yaml_get(w->recipe->root, "model"), false);
 	return rc < 0 ? sb_err_nomem(err) : 0;
 }
 
@@ -130,6 +138,22 @@ static bool is_name_option(const struct sb_override *o)
 	return !strcmp(o->key, "served_model_name") && o->origin && strcmp(o->origin, "-o") != 0;
 }
 
+/* "env.NAME" */
+static int put_env(struct sb_workload *w, const struct sb_value *value, const char *text)
+{
+	struct sb_source source = {
+		.kind = SB_SOURCE_OVERRIDE, .section = "env", .name = value->origin
+	};
+	const struct env_list *own = &w->recipe->env;
+
+	for (size_t i = 0; i < own->n; i++)
+		if (!strcmp(own->items[i].name, value->key + 4)) {
+			source.instead = own->items[i].value;
+			source.instead_line = own->items[i].source.line;
+		}
+	return sb_env_set(&w->env, value->key + 4, text, &source);
+}
+
 static int put_override(struct sb_workload *w, const struct sb_override *o)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
@@ -146,8 +170,7 @@ static int put_override(struct sb_workload *w, const struct sb_override *o)
 		type_text(o->value, &value, &text);
 	}
 	if (!strncmp(o->key, "env.", 4))
-		return text.failed ? text.failed
-				   : sb_env_set(&w->env, o->key + 4, sb_strbuf_str(&text));
+		return text.failed ? text.failed : put_env(w, &value, sb_strbuf_str(&text));
 	value.text = sb_workload_own(w, sb_strbuf_steal(&text));
 	return value.text ? put_value(w, &value) : -SB_E_NOMEM;
 }
@@ -209,7 +232,8 @@ static int copy_env(struct sb_workload *w, struct sb_err *err)
 	const struct env_list *from = &w->recipe->env;
 
 	for (size_t i = 0; i < from->n; i++)
-		if (sb_env_set(&w->env, from->items[i].name, from->items[i].value) < 0)
+		if (sb_env_set(&w->env, from->items[i].name, from->items[i].value,
+				    &from->items[i].source) < 0)
 			return sb_err_nomem(err);
 	return 0;
 }
@@ -305,6 +329,7 @@ int sb_workload_resolve(const struct sb_recipe *recipe, const struct sb_override
 		return sb_err_nomem(err);
 	w->recipe = (struct sb_recipe *)recipe; /* shared from here on: only its count changes */
 	w->recipe->refs++;
+	w->image_is_override = image != NULL;
 	w->image = strdup(image ? image : sb_yaml_str(sb_yaml_get(recipe->root, "container")));
 	if (!w->image)
 		return sb_err_nomem(err);

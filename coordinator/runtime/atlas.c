@@ -123,7 +123,9 @@ static void generate(const struct sb_workload *w, bool worker, struct sb_strbuf 
 {
 	static const char *const skip[] = { "port", NULL };
 
-	sb_strbuf_addf(out, "spark serve %s%s", sb_workload_model(w), worker ? " --port 0" : "");
+	sb_model_add(w, "spark serve", out);
+	if (worker)
+		sb_strbuf_addm(out, SB_MARK_RANK, " --port 0");
 	sb_flags_add(w, flags, sb_countof(flags), worker ? skip : NULL, out);
 }
 
@@ -151,12 +153,16 @@ static int serve(const struct sb_launch *launch, struct sb_strbuf *out, struct s
 
 /* --- ranks --- */
 
-static int rank(const struct sb_launch *launch, unsigned rank_, const char *base,
+static int rank(const struct sb_launch *launch, unsigned rank_, const struct sb_strbuf *base,
 		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err)
 {
 	bool has_template = false;
-	int rc = command(launch->workload, rank_ > 0, &ret->serve, &has_template, NULL, err);
+	uint32_t mark = ret->serve.mark;
+	int rc;
 
+	ret->serve.mark = SB_MARK_RUNTIME;
+	rc = command(launch->workload, rank_ > 0, &ret->serve, &has_template, NULL, err);
+	ret->serve.mark = mark;
 	if (rc < 0)
 		return rc;
 	if (rank_ == 0 || has_template)

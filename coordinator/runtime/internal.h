@@ -16,6 +16,8 @@ struct sb_flag {
  * (NULL-terminated). Nothing is quoted: that is the format. */
 void sb_flags_add(const struct sb_workload *w, const struct sb_flag *flags, size_t n,
 		const char *const *skip, struct sb_strbuf *out);
+/** Append "<before> <model>". */
+void sb_model_add(const struct sb_workload *w, const char *before, struct sb_strbuf *out);
 /** Append " <flag> <served_model_name>" unless the command says @flag already or there is none. */
 void sb_served_name_add(const struct sb_workload *w, const char *flag, struct sb_strbuf *out);
 /** The recipe's template, rendered and trimmed for appending. *@ret false when there is none. */
@@ -68,7 +70,7 @@ extern const struct sb_env sb_vllm_ray_env[];
 int sb_vllm_ray_required(const struct sb_workload *w, unsigned *ret, struct sb_err *err);
 int sb_vllm_ray_serve(const struct sb_launch *launch, struct sb_strbuf *out, struct sb_diags *diags,
 		struct sb_err *err);
-int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const char *base,
+int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const struct sb_strbuf *base,
 		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err);
 
 extern const struct sb_runtime sb_runtime_atlas;

@@ -57,14 +57,26 @@ static int required(const struct sb_workload *w, unsigned *ret, struct sb_err *e
 	return 0;
 }
 
-/* How the parallelism settings split the model; NULL when they say nothing. */
-static const char *split_mode(const struct sb_workload *w)
+/* The parallelism setting that splits the model; NULL when they say nothing. */
+static const struct sb_value *split_value(const struct sb_workload *w)
 {
-	unsigned tp = 1, pp = 1;
+	static const char *const keys[] = { "tensor_parallel", "pipeline_parallel" };
 
-	sb_parallel_of(w, "tensor_parallel", &tp, NULL);
-	sb_parallel_of(w, "pipeline_parallel", &pp, NULL);
-	return tp > 1 ? "row" : pp > 1 ? "layer" : NULL;
+	for (size_t i = 0; i < sb_countof(keys); i++) {
+		unsigned n = 1;
+
+		sb_parallel_of(w, keys[i], &n, NULL);
+		if (n > 1)
+			return sb_workload_config(w, keys[i]);
+	}
+	return NULL;
+}
+
+static void split_add(
+		const struct sb_workload *w, const struct sb_value *parallel, struct sb_strbuf *out)
+{
+	sb_strbuf_addm(out, sb_value_mark(w, parallel), " --split-mode %s",
+			!strcmp(parallel->key, "tensor_parallel") ? "row" : "layer");
 }
 
 /* --- the command --- */
@@ -80,58 +92,63 @@ static void generate(const struct sb_workload *w, struct sb_strbuf *out)
 {
 	static const char *const skip[] = { "split_mode", "served_model_name", "flash_attn",
 		"cont_batching", "no_webui", "jinja", NULL };
-	const char *model = sb_workload_model(w), *mode = split_mode(w);
+	const struct sb_value *own = sb_workload_config(w, "split_mode");
+	const struct sb_value *mode = split_value(w);
+	const char *model = sb_workload_model(w);
 	size_t behind = 0; /* the first flag behind --split-mode */
 
 	while (strcmp(flags[behind++].key, "split_mode") != 0)
 		;
-	sb_strbuf_addf(out, "llama-server %s %s",
-			!is_gguf_file(model) && strchr(model, '/') ? "-hf" : "-m", model);
+	sb_model_add(w,
+			!is_gguf_file(model) && strchr(model, '/') ? "llama-server -hf"
+								   : "llama-server -m",
+			out);
 	sb_flags_add(w, flags, sb_countof(flags), skip, out);
-	sb_strbuf_addf(out, " --split-mode %s",
-			mode ? mode : sb_workload_text(w, "split_mode", "layer"));
+	if (mode)
+		split_add(w, mode, out);
+	else
+		sb_strbuf_addm(out, own ? sb_value_mark(w, own) : out->mark, " --split-mode %s",
+				own ? own->text : "layer");
 	sb_flags_add(w, flags + behind, sb_countof(flags) - behind, NULL, out);
 }
 
 /* Drop every "--split-mode <word>" of @text and end it with the mode that parallelism asks for. */
-static int replace_split_mode(const char *mode, struct sb_strbuf *out, struct sb_err *err)
+static void replace_split_mode(
+		const struct sb_workload *w, const struct sb_value *parallel, struct sb_strbuf *out)
 {
 	static const char flag[] = "--split-mode";
 	static const char blanks[] = " \t\r\n";
-	SB_CLEANUP(sb_freep) char *text = sb_strbuf_steal(out);
-	char *from = text, *hit;
+	size_t from = 0;
+	const char *hit;
 
-	if (!text)
-		return sb_err_nomem(err);
-	while ((hit = strstr(from, flag))) {
-		char *value = hit + strlen(flag);
+	while ((hit = strstr(sb_strbuf_str(out) + from, flag))) {
+		const char *value = hit + strlen(flag);
 
+		from = (size_t)(hit - out->data);
 		if (!*value || !strchr(blanks, *value)) { /* another flag, or "--split-mode=x" */
-			from = value;
+			from += strlen(flag);
 			continue;
 		}
 		value += strspn(value, blanks);
 		value += strcspn(value, blanks);
-		memmove(hit, value, strlen(value) + 1);
-		from = hit;
+		sb_strbuf_remove(out, from, (size_t)(value - hit));
 	}
-	sb_shell_trim_tail(text);
-	sb_strbuf_addf(out, "%s --split-mode %s", text, mode);
-	return out->failed ? sb_err_nomem(err) : 0;
+	sb_shell_trim_tail_buf(out);
+	split_add(w, parallel, out);
 }
 
 static int serve(const struct sb_launch *launch, struct sb_strbuf *out, struct sb_diags *diags,
 		struct sb_err *err)
 {
 	const struct sb_workload *w = launch->workload;
-	const char *mode = split_mode(w);
+	const struct sb_value *mode = split_value(w);
 	bool has_template = false;
 	int rc = sb_template_add(w, out, &has_template, diags, err);
 
 	if (rc == 0 && !has_template)
 		generate(w, out);
 	if (rc == 0 && has_template && mode)
-		rc = replace_split_mode(mode, out, err);
+		replace_split_mode(w, mode, out);
 	if (rc == 0 && has_template)
 		sb_served_name_add(w, "--alias", out);
 	if (rc < 0)
@@ -153,10 +170,10 @@ static void be_worker(const struct sb_launch *launch, unsigned rank, struct sb_r
 	ret->init = true;
 }
 
-static void be_head(const struct sb_launch *launch, const char *base, const struct sb_words *words,
-		struct sb_rank_part *ret)
+static void be_head(const struct sb_launch *launch, const struct sb_strbuf *base,
+		const struct sb_words *words, struct sb_rank_part *ret)
 {
-	sb_strbuf_adds(&ret->serve, base);
+	sb_strbuf_add_part(&ret->serve, base, 0, base->len);
 	for (size_t i = 1; i < launch->n; i++)
 		sb_strbuf_addf(&ret->serve, "%s%s:%u", i > 1 ? "," : " --rpc ",
 				launch->addresses[i], RPC_PORT);
@@ -164,7 +181,7 @@ static void be_head(const struct sb_launch *launch, const char *base, const stru
 	ret->stage = launch->n > 1;
 }
 
-static int rank(const struct sb_launch *launch, unsigned rank_, const char *base,
+static int rank(const struct sb_launch *launch, unsigned rank_, const struct sb_strbuf *base,
 		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err)
 {
 	if (rank_)

@@ -111,34 +111,38 @@ void sb_flags_add(const struct sb_workload *w, const struct sb_flag *flags, size
 		if (!value || in_list(flags[i].key, skip))
 			continue;
 		if (!flags[i].boolean)
-			sb_strbuf_addf(out, " %s %s", flags[i].flag, value->text);
+			sb_strbuf_addm(out, sb_value_mark(w, value), " %s %s", flags[i].flag,
+					value->text);
 		else if (sb_value_flag(value))
-			sb_strbuf_addf(out, " %s", flags[i].flag);
+			sb_strbuf_addm(out, sb_value_mark(w, value), " %s", flags[i].flag);
 	}
 }
 
 void sb_served_name_add(const struct sb_workload *w, const char *flag, struct sb_strbuf *out)
 {
-	const char *name = sb_workload_text(w, "served_model_name", NULL);
+	const struct sb_value *name = sb_workload_config(w, "served_model_name");
 
 	if (name && !strstr(sb_strbuf_str(out), flag))
-		sb_strbuf_addf(out, " %s %s", flag, name);
+		sb_strbuf_addm(out, sb_value_mark(w, name), " %s %s", flag, name->text);
 }
 
 int sb_template_add(const struct sb_workload *w, struct sb_strbuf *out, bool *ret,
 		struct sb_diags *diags, struct sb_err *err)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
-	SB_CLEANUP(sb_freep) char *trimmed = NULL;
 	int rc = sb_workload_command(w, &text, ret, diags, err);
 
 	if (rc < 0 || !*ret)
 		return rc;
-	trimmed = sb_strbuf_steal(&text);
-	if (!trimmed)
-		return sb_err_nomem(err);
-	sb_shell_trim_tail(trimmed);
-	return sb_strbuf_adds(out, trimmed) < 0 ? sb_err_nomem(err) : 0;
+	sb_shell_trim_tail_buf(&text);
+	return sb_strbuf_add_part(out, &text, 0, text.len) < 0 ? sb_err_nomem(err) : 0;
+}
+
+void sb_model_add(const struct sb_workload *w, const char *before, struct sb_strbuf *out)
+{
+	sb_strbuf_adds(out, before);
+	sb_strbuf_addm(out, sb_value_mark(w, sb_workload_config(w, "model")), " %s",
+			sb_workload_model(w));
 }
 
 int sb_template_words(const struct sb_workload *w, struct sb_words *ret, struct sb_err *err)

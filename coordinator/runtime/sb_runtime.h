@@ -97,14 +97,16 @@ struct sb_runtime {
 	 * 0 in *ret: the settings say nothing. Return: 0; -SB_E_INVALID naming a bad value. */
 	int (*required)(const struct sb_workload *w, unsigned *ret, struct sb_err *err);
 	/* The serve command that all ranks share, without per-rank words, trimmed so that words can
-	 * be appended. Called once, with the final number of nodes. Remarks go to @diags.
-	 * Return: 0 or an error. */
+	 * be appended. What comes from a value has its mark (sb_strbuf_addm()). Called once, with
+	 * the final number of nodes. Remarks go to @diags. Return: 0 or an error. */
 	int (*serve)(const struct sb_launch *launch, struct sb_strbuf *out, struct sb_diags *diags,
 			struct sb_err *err);
 	/* Fill @ret (empty) for @rank from the shared command @serve and its words. Called once per
-	 * rank, in order. Return: 0 or an error; then the caller still calls sb_rank_part_done().
+	 * rank, in order. The shared command goes over with its marks (sb_strbuf_add_part()); what
+	 * is added has the rank's. Return: 0 or an error; then the caller still calls
+	 * sb_rank_part_done().
 	 */
-	int (*rank)(const struct sb_launch *launch, unsigned rank, const char *serve,
+	int (*rank)(const struct sb_launch *launch, unsigned rank, const struct sb_strbuf *serve,
 			const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err);
 	/* How to tell that the head serves, from the words of the shared command. Called once,
 	 * before rank(). Return: 0 or an error. */

@@ -101,10 +101,9 @@ static void generate(const struct sb_workload *w, struct sb_strbuf *out)
 	static const char *const skip[] = { "tensor_parallel", NULL };
 	const struct sb_value *tp = sb_workload_config(w, "tensor_parallel");
 
-	sb_strbuf_addf(out, "python3 -m sglang.launch_server --model-path %s",
-			sb_workload_model(w));
+	sb_model_add(w, "python3 -m sglang.launch_server --model-path", out);
 	if (tp && tp->truthy)
-		sb_strbuf_addf(out, " --tp-size %s", tp->text);
+		sb_strbuf_addm(out, sb_value_mark(w, tp), " --tp-size %s", tp->text);
 	sb_flags_add(w, flags, sb_countof(flags), skip, out);
 }
 
@@ -126,10 +125,10 @@ static int serve(const struct sb_launch *launch, struct sb_strbuf *out, struct s
 
 /* --- ranks --- */
 
-static int rank(const struct sb_launch *launch, unsigned rank_, const char *base,
+static int rank(const struct sb_launch *launch, unsigned rank_, const struct sb_strbuf *base,
 		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err)
 {
-	sb_strbuf_adds(&ret->serve, base);
+	sb_strbuf_add_part(&ret->serve, base, 0, base->len);
 	sb_rank_part_port(ret, sb_words_port(words, endpoint.port));
 	/* While it loads, for minutes, Python has no handler for SIGTERM. */
 	ret->init = true;

@@ -9,7 +9,8 @@
 #include "sb_shellwords.h"
 
 struct scan {
-	const char *p;
+	const struct sb_strbuf *text;
+	const char *p; /* in it */
 	struct sb_words *words;
 	struct sb_strbuf word;
 	bool in_word; /* something was seen, perhaps only empty quotes */
@@ -123,9 +124,10 @@ static bool is_shell_word(const char *word)
 	return false;
 }
 
-static void add(struct scan *s, char c)
+/* @len bytes of the text, from @from on. */
+static void add(struct scan *s, const char *from, size_t len)
 {
-	sb_strbuf_addc(&s->word, c);
+	sb_strbuf_add_part(&s->word, s->text, (size_t)(from - sb_strbuf_str(s->text)), len);
 	s->in_word = true;
 }
 
@@ -143,7 +145,7 @@ static int end_word(struct scan *s)
 		s->n_assign++;
 	else if (leading && !s->quoted && is_shell_word(word))
 		s->script = true;
-	rc = s->word.failed ? s->word.failed : sb_words_add(s->words, word);
+	rc = s->word.failed ? s->word.failed : sb_words_add_buf(s->words, &s->word);
 	sb_strbuf_reset(&s->word);
 	s->in_word = s->quoted = s->quoted_before_eq = s->brace = false;
 	return rc;
@@ -164,7 +166,7 @@ static bool single_quotes(struct scan *s)
 	mark_quoted(s);
 	if (!end)
 		return false;
-	sb_strbuf_add(&s->word, s->p + 1, (size_t)(end - s->p) - 1);
+	add(s, s->p + 1, (size_t)(end - s->p) - 1);
 	s->p = end + 1;
 	return true;
 }
@@ -181,7 +183,7 @@ static bool double_quotes(struct scan *s)
 			if (*s->p == '\n')
 				continue;
 		}
-		add(s, *s->p);
+		add(s, s->p, 1);
 	}
 	if (!*s->p)
 		return false;
@@ -209,7 +211,7 @@ static int plain(struct scan *s)
 	/* ~ expands at the start of a word and, in assignments, behind '=' and ':' */
 	if (c == '~' && (!s->in_word || strchr("=:", s->word.data[s->word.len - 1])))
 		s->script = true;
-	add(s, c);
+	add(s, s->p - 1, 1);
 	return 0;
 }
 
@@ -232,7 +234,7 @@ static int backslash(struct scan *s)
 		return 0;
 	}
 	mark_quoted(s);
-	add(s, s->p[1] ? s->p[1] : '\\'); /* at the very end it stands for itself */
+	add(s, s->p[1] ? s->p + 1 : s->p, 1); /* at the very end it stands for itself */
 	s->p += s->p[1] ? 2 : 1;
 	return 0;
 }
@@ -275,16 +277,40 @@ static int split(struct scan *s, struct sb_err *err)
 	return rc == 0 ? end_word(s) : rc;
 }
 
+/* "NAME=value program ..." is for env to execute. The words of @words go over. */
+static int add_env(struct sb_words *words, struct sb_err *err)
+{
+	uint32_t mark = words->n && words->items[0][0] ? sb_words_mark(words, 0, 0) : 0;
+	int rc = sb_words_add_marked(words, "env", mark);
+	char *env;
+	uint32_t *marks;
+
+	if (rc < 0)
+		return sb_err_set(err, (enum sb_code) - rc, "too many words");
+	env = words->items[words->n - 1];
+	marks = words->marks[words->n - 1];
+	memmove(words->items + 1, words->items, (words->n - 1) * sizeof(*words->items));
+	memmove(words->marks + 1, words->marks, (words->n - 1) * sizeof(*words->marks));
+	words->items[0] = env;
+	words->marks[0] = marks;
+	return 0;
+}
+
 int sb_shell_split(const char *text, struct sb_words *ret, enum sb_shell_kind *ret_kind,
 		struct sb_err *err)
 {
+	const struct sb_strbuf buf = sb_strbuf_view(text);
+
+	return sb_shell_split_buf(&buf, ret, ret_kind, err);
+}
+
+int sb_shell_split_buf(const struct sb_strbuf *text, struct sb_words *ret,
+		enum sb_shell_kind *ret_kind, struct sb_err *err)
+{
 	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
-	SB_CLEANUP(sb_words_done) struct sb_words with_env = { 0 };
-	struct scan s = { .p = text, .words = &words };
+	struct scan s = { .text = text, .p = sb_strbuf_str(text), .words = &words };
 	int rc;
 
-	if (sb_words_add(&with_env, "env") < 0)
-		return sb_err_nomem(err);
 	rc = split(&s, err);
 	sb_strbuf_done(&s.word);
 	if (rc == -SB_E_NOMEM)
@@ -297,14 +323,10 @@ int sb_shell_split(const char *text, struct sb_words *ret, enum sb_shell_kind *r
 	if (!words.n && !s.script)
 		return sb_err_set(err, SB_E_INVALID, "the command is empty; expected a program");
 	*ret_kind = s.script || s.n_assign == words.n ? SB_SHELL_SCRIPT : SB_SHELL_SIMPLE;
-	if (*ret_kind == SB_SHELL_SIMPLE && s.n_assign) {
-		for (size_t i = 0; i < words.n; i++)
-			if ((rc = sb_words_add(&with_env, words.items[i])) < 0)
-				return sb_err_set(err, (enum sb_code) - rc, "too many words");
-		*ret = with_env;
-		with_env = (struct sb_words){ 0 };
-		return 0;
-	}
+	if (*ret_kind == SB_SHELL_SIMPLE && s.n_assign)
+		rc = add_env(&words, err);
+	if (rc < 0)
+		return rc;
 	*ret = words;
 	words = (struct sb_words){ 0 };
 	return 0;
@@ -370,6 +392,14 @@ void sb_shell_trim_tail(char *text)
 	}
 }
 
+void sb_shell_trim_tail_buf(struct sb_strbuf *text)
+{
+	if (!text->data)
+		return;
+	sb_shell_trim_tail(text->data);
+	text->len = strlen(text->data);
+}
+
 /* Runs "$1" in a shell of its own, in a process group of its own, so that a signal to the container
  * reaches the engine wherever it stands in the text. That inner shell gets the signal too and must
  * outlive the engine: with a trap it waits for what runs, then ends with its status instead of
@@ -387,21 +417,14 @@ static const char supervisor[] =
 		"while got=; wait \"$pid\"; rc=$?; [ -n \"$got\" ]; do :; done\n"
 		"exit \"$rc\"\n";
 
-int sb_shell_argv(const char *text, struct sb_words *ret, bool *ret_init, struct sb_err *err)
+int sb_shell_argv(const struct sb_strbuf *text, uint32_t shell_mark, struct sb_words *ret,
+		bool *ret_init, struct sb_err *err)
 {
-	const char *const shell[] = {
-		"bash",
-		"--noprofile",
-		"--norc",
-		"-c",
-		supervisor,
-		"serve",
-		text,
-	};
+	const char *const shell[] = { "bash", "--noprofile", "--norc", "-c", supervisor, "serve" };
 	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
 	SB_CLEANUP(sb_words_done) struct sb_words argv = { 0 };
 	enum sb_shell_kind kind;
-	int rc = sb_shell_split(text, &words, &kind, err);
+	int rc = sb_shell_split_buf(text, &words, &kind, err);
 
 	if (rc < 0)
 		return rc;
@@ -412,8 +435,10 @@ int sb_shell_argv(const char *text, struct sb_words *ret, bool *ret_init, struct
 		return 0;
 	}
 	for (size_t i = 0; i < sb_countof(shell); i++)
-		if (sb_words_add(&argv, shell[i]) < 0)
+		if (sb_words_add_marked(&argv, shell[i], shell_mark) < 0)
 			return sb_err_nomem(err);
+	if (sb_words_add_buf(&argv, text) < 0)
+		return sb_err_nomem(err);
 	*ret = argv;
 	argv = (struct sb_words){ 0 };
 	return 0;

@@ -52,9 +52,9 @@ void sb_vllm_generate(const struct sb_workload *w, const char *words, const char
 {
 	const struct sb_value *tp = sb_workload_config(w, "tensor_parallel");
 
-	sb_strbuf_addf(out, "vllm serve %s", sb_workload_model(w));
+	sb_model_add(w, "vllm serve", out);
 	if (tp && tp->truthy)
-		sb_strbuf_addf(out, " -tp %s", tp->text);
+		sb_strbuf_addm(out, sb_value_mark(w, tp), " -tp %s", tp->text);
 	sb_strbuf_adds(out, words);
 	sb_flags_add(w, flags, sb_countof(flags), skip, out);
 }
@@ -101,7 +101,7 @@ static int layout_of(const struct sb_workload *w, struct layout *ret, struct sb_
 	return rc;
 }
 
-static int rank(const struct sb_launch *launch, unsigned rank_, const char *base,
+static int rank(const struct sb_launch *launch, unsigned rank_, const struct sb_strbuf *base,
 		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err)
 {
 	struct layout layout = { 0 };
@@ -112,7 +112,7 @@ static int rank(const struct sb_launch *launch, unsigned rank_, const char *base
 		return rc;
 	replica = rank_ / layout.per_replica;
 	local = rank_ % layout.per_replica;
-	sb_strbuf_adds(&ret->serve, base);
+	sb_strbuf_add_part(&ret->serve, base, 0, base->len);
 	ret->stage = rank_ ? 1 : 0;
 	if (local == 0)
 		sb_rank_part_port(ret, sb_words_port(words, sb_vllm_endpoint.port));
@@ -130,7 +130,7 @@ static int rank(const struct sb_launch *launch, unsigned rank_, const char *base
 		ret->gate_timeout_ms = rank_ ? 0 : GATE_TIMEOUT_MS;
 	}
 	if (launch->n > 1 && layout.replicas > 1) {
-		if (!strstr(base, "--data-parallel-size"))
+		if (!strstr(sb_strbuf_str(base), "--data-parallel-size"))
 			sb_strbuf_addf(&ret->serve, " --data-parallel-size %u", layout.replicas);
 		sb_strbuf_addf(&ret->serve,
 				" --data-parallel-rank %u --data-parallel-address %s "

@@ -108,7 +108,7 @@ static int add_all(struct sb_words *words, const char *const *texts, size_t n)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = sb_words_add(words, texts[i]);
+		rc = sb_words_add_marked(words, texts[i], SB_MARK_RANK);
 	return rc;
 }
 
@@ -152,7 +152,7 @@ static int be_head(const struct sb_launch *launch, struct sb_rank_part *ret)
 	return rc < 0 ? rc : add_all(&ret->before, last, sb_countof(last));
 }
 
-int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const char *base,
+int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const struct sb_strbuf *base,
 		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err)
 {
 	int rc = 0;
@@ -164,7 +164,7 @@ int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const char *
 				"ray start --block --address=%s:%u --node-ip-address %s",
 				launch->addresses[0], port_of(launch), launch->addresses[rank]);
 	} else {
-		sb_strbuf_adds(&ret->serve, base);
+		sb_strbuf_add_part(&ret->serve, base, 0, base->len);
 		sb_rank_part_port(ret, sb_words_port(words, sb_vllm_endpoint.port));
 		rc = launch->n > 1 ? be_head(launch, ret) : 0;
 	}

@@ -42,6 +42,11 @@ void golden_compare_plan(struct golden_case *c, json_t *theirs, const struct sb_
 		const Sparkbus__LaunchPlan *ours);
 /** Each of their notes and warnings must be among ours. */
 void golden_compare_notes(struct golden_case *c, const json_t *theirs, const struct sb_diags *ours);
+/** Laws of where things come from: the words that are told are those of the plan, what is the
+ * command's stands in the line of @file that is told, and what is a value's in that value. */
+void golden_check_sources(struct golden_case *c, const struct sb_strbuf *file,
+		const struct sb_workload *w, const Sparkbus__LaunchPlan *plan,
+		const struct sb_plan_sources *sources);
 /** A text member; "" when there is none. Borrowed. */
 const char *golden_text(const json_t *object, const char *key);
 

@@ -49,6 +49,7 @@ struct compiled {
 	struct sb_recipe *recipe;
 	struct sb_workload *workload;
 	Sparkbus__LaunchPlan *plan;
+	struct sb_plan_sources sources;
 	struct sb_diags diags;
 };
 
@@ -56,6 +57,7 @@ static void compiled_done(struct compiled *out)
 {
 	if (out->plan)
 		sparkbus__launch_plan__free_unpacked(out->plan, NULL);
+	sb_plan_sources_done(&out->sources);
 	sb_workload_free(out->workload);
 	sb_recipe_free(out->recipe);
 	sb_diags_done(&out->diags);
@@ -91,7 +93,9 @@ static int compile(const char *path, const struct sb_strbuf *text, const struct 
 		rc = sb_workload_resolve(out->recipe, overrides,
 				c->overrides ? sb_countof(overrides) : 0, NULL, NULL, 0,
 				&out->diags, &out->workload, err);
-	return rc == 0 ? sb_plan_compile(out->workload, &input, &out->diags, &out->plan, err) : rc;
+	return rc == 0 ? sb_plan_explain(out->workload, &input, &out->diags, &out->plan,
+					 &out->sources, err)
+		       : rc;
 }
 
 static void run_case(struct golden_case *c, const struct sb_strbuf *text, json_t *row,
@@ -119,6 +123,7 @@ static void run_case(struct golden_case *c, const struct sb_strbuf *text, json_t
 	if (rc == 0 && !*their_error) {
 		golden_compare_plan(
 				c, json_array_get(results, (size_t)result), out.workload, out.plan);
+		golden_check_sources(c, text, out.workload, out.plan, &out.sources);
 		golden_compare_notes(c, json_object_get(row, "notes"), &out.diags);
 	}
 	tally->failed += c->failed > 0;

@@ -165,10 +165,11 @@ static void rank_of(const struct sb_workload *w, size_t n, unsigned rank, struct
 {
 	struct sb_launch launch = { w, addresses, n, 25000 };
 	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
+	const struct sb_strbuf base = sb_strbuf_view("v --port 8001");
 	enum sb_shell_kind kind;
 
 	ck_assert_int_eq(sb_shell_split("v --port 8001", &words, &kind, NULL), 0);
-	ck_assert_int_eq(vllm()->rank(&launch, rank, "v --port 8001", &words, part, NULL), 0);
+	ck_assert_int_eq(vllm()->rank(&launch, rank, &base, &words, part, NULL), 0);
 }
 
 static bool listens(const struct sb_rank_part *part, uint16_t port)

@@ -165,10 +165,11 @@ static void rank_of(const char *serve, size_t n, unsigned rank, struct sb_rank_p
 	struct sb_workload *w = load("model: m\n");
 	struct sb_launch launch = { w, addresses, n, 25000 };
 	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
+	const struct sb_strbuf base = sb_strbuf_view(serve);
 	enum sb_shell_kind kind;
 
 	ck_assert_int_eq(sb_shell_split(serve, &words, &kind, NULL), 0);
-	ck_assert_int_eq(ray()->rank(&launch, rank, serve, &words, part, NULL), 0);
+	ck_assert_int_eq(ray()->rank(&launch, rank, &base, &words, part, NULL), 0);
 	sb_workload_free(w);
 }
 
@@ -204,8 +205,9 @@ START_TEST(the_dashboard_is_at_the_heads_address)
 	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
 	struct sb_workload *w = load("model: m\n");
 	struct sb_launch launch = { w, addresses, 2, 25000, .dashboard_port = 8265 };
+	const struct sb_strbuf base = sb_strbuf_view("v");
 
-	ck_assert_int_eq(ray()->rank(&launch, 0, "v", &words, &part, NULL), 0);
+	ck_assert_int_eq(ray()->rank(&launch, 0, &base, &words, &part, NULL), 0);
 	ck_assert_uint_gt(part.before.n, sb_countof(want));
 	for (size_t i = 0; i < sb_countof(want); i++)
 		ck_assert_str_eq(part.before.items[part.before.n - sb_countof(want) + i], want[i]);

@@ -231,9 +231,10 @@ END_TEST
 START_TEST(a_simple_command_is_its_own_process)
 {
 	SB_CLEANUP(sb_words_done) struct sb_words argv = { 0 };
+	const struct sb_strbuf text = sb_strbuf_view("vllm serve 'a b'");
 	bool init = true;
 
-	ck_assert_int_eq(sb_shell_argv("vllm serve 'a b'", &argv, &init, NULL), 0);
+	ck_assert_int_eq(sb_shell_argv(&text, 0, &argv, &init, NULL), 0);
 	ck_assert(!init);
 	ck_assert_uint_eq(argv.n, 3);
 	ck_assert_str_eq(argv.items[2], "a b");
@@ -247,11 +248,12 @@ END_TEST
 static pid_t start(const char *text, int *ret_fd)
 {
 	SB_CLEANUP(sb_words_done) struct sb_words argv = { 0 };
+	const struct sb_strbuf buf = sb_strbuf_view(text);
 	bool init = false;
 	int fds[2];
 	pid_t pid;
 
-	ck_assert_int_eq(sb_shell_argv(text, &argv, &init, NULL), 0);
+	ck_assert_int_eq(sb_shell_argv(&buf, 0, &argv, &init, NULL), 0);
 	ck_assert(init);
 	ck_assert_str_eq(argv.items[0], "bash");
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);

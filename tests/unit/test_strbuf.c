@@ -33,6 +33,59 @@ START_TEST(every_way_of_adding_appends)
 }
 END_TEST
 
+static void check_marks(const struct sb_strbuf *buf, const char *want)
+{
+	ck_assert_uint_eq(buf->len, strlen(want));
+	for (size_t i = 0; i < buf->len; i++)
+		ck_assert_msg(buf->marks[i] == (uint32_t)(want[i] - '0'), "byte %zu has %u", i,
+				buf->marks[i]);
+}
+
+START_TEST(every_byte_keeps_its_mark)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf buf = SB_STRBUF_INIT, copy = { .mark = 5 };
+
+	sb_strbuf_adds(&buf, "ab");
+	ck_assert_ptr_null(buf.marks); /* nobody asked */
+	buf.mark = 1;
+	sb_strbuf_addc(&buf, 'c');
+	sb_strbuf_addm(&buf, 2, "%d", 42);
+	sb_strbuf_adds(&buf, "d");
+	ck_assert_str_eq(buf.data, "abc42d");
+	check_marks(&buf, "001221");
+	sb_strbuf_adds(&copy, "<");
+	sb_strbuf_add_part(&copy, &buf, 1, 4);
+	sb_strbuf_adds(&copy, ">");
+	ck_assert_str_eq(copy.data, "<bc42>");
+	check_marks(&copy, "501225");
+	sb_strbuf_remove(&copy, 1, 2);
+	ck_assert_str_eq(copy.data, "<42>");
+	check_marks(&copy, "5225");
+	sb_strbuf_consume(&copy, 1);
+	check_marks(&copy, "225");
+	sb_strbuf_remove(&copy, 2, 100);
+	check_marks(&copy, "22");
+	sb_strbuf_remove(&copy, 3, 1); /* past its end: nothing */
+	check_marks(&copy, "22");
+	sb_strbuf_reset(&copy);
+	for (size_t i = 0; i < 1000; i++)
+		sb_strbuf_addm(&copy, (uint32_t)i, "x");
+	for (size_t i = 0; i < 1000; i++)
+		ck_assert_uint_eq(copy.marks[i], i);
+}
+END_TEST
+
+START_TEST(a_part_without_marks_has_those_of_its_new_place)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf buf = { .mark = 3 };
+	const struct sb_strbuf view = sb_strbuf_view("abc");
+
+	sb_strbuf_add_part(&buf, &view, 1, 2);
+	ck_assert_str_eq(buf.data, "bc");
+	check_marks(&buf, "33");
+}
+END_TEST
+
 START_TEST(the_text_is_terminated_after_every_add)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf buf = SB_STRBUF_INIT;
@@ -138,6 +191,8 @@ int main(void)
 
 	tcase_add_test(tc, an_empty_buffer_is_the_empty_text);
 	tcase_add_test(tc, every_way_of_adding_appends);
+	tcase_add_test(tc, every_byte_keeps_its_mark);
+	tcase_add_test(tc, a_part_without_marks_has_those_of_its_new_place);
 	tcase_add_test(tc, the_text_is_terminated_after_every_add);
 	tcase_add_test(tc, the_cap_is_exact_and_sticks);
 	tcase_add_test(tc, an_add_over_the_cap_adds_nothing);
