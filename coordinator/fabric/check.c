@@ -16,27 +16,31 @@ static const struct what {
 	const char *id;
 	enum sb_fabric_severity severity;
 	const char *cause, *fix;
+	bool no_link; /* why a node takes no part where no two nodes share a cable */
 } kinds[] = {
 	{ "no-report", SB_FABRIC_WARNING, "the agent is away, or older than this program",
-			"sparkbus node show NODE; update the agent" },
+			"sparkbus node show NODE; update the agent", true },
 	{ "no-cable", SB_FABRIC_NOTE,
 			"without a cable the platform powers the network adapter off; this is "
 			"healthy",
-			"plug a cable in to use the fabric" },
+			"plug a cable in to use the fabric", true },
 	{ "nic-missing", SB_FABRIC_WARNING, "the adapter or its driver is absent",
-			"look again after 30 s; then power off, unplug for a minute, start" },
+			"look again after 30 s; then power off, unplug for a minute, start", true },
 	{ "nic-degraded", SB_FABRIC_WARNING, "the driver failed on some functions",
-			"dmesg | grep mlx5; power off, unplug for a minute, start" },
+			"dmesg | grep mlx5; power off, unplug for a minute, start", true },
+	{ "no-link", SB_FABRIC_NOTE, "no cable is plugged in, or the other end is off",
+			"plug a cable in, into the same port at both ends", true },
 	{ "path-missing", SB_FABRIC_WARNING, "one of the two PCIe attachments is lost",
 			"lspci -d 15b3: ; power off, unplug for a minute, start" },
 	{ "rename-pending", SB_FABRIC_NOTE, "udev has not renamed the devices yet",
 			"look again in a few seconds" },
 	{ "not-active", SB_FABRIC_WARNING, "just plugged in, or a driver error",
-			"wait 10 s; reseat the cable; reload mlx5_core" },
+			"wait 10 s; reseat the cable; reload mlx5_core", true },
 	{ "twin-without-address", SB_FABRIC_WARNING,
 			"only functions with an IPv4 address carry RoCE v2: half of the speed",
 			"give both twins an address, each in a /24 of its own: sparkbus fabric "
-			"configure" },
+			"configure",
+			true },
 	{ "slow-link", SB_FABRIC_WARNING, "auto-negotiation settled for less, or the cable is bad",
 			"force 200G on the switch; try another cable" },
 	{ "pcie-degraded", SB_FABRIC_WARNING, "the slot trained below Gen5 x4",
@@ -72,8 +76,10 @@ static const struct what {
 			"the default route goes by WiFi: slow start, and API traffic over it",
 			"plug the wired network in" },
 	{ "no-management", SB_FABRIC_WARNING,
-			"there is no default route; NCCL picks an interface by itself",
-			"give the wired interface a gateway" },
+			"it is not known how this node reaches the others; NCCL picks an interface "
+			"by itself",
+			"give the wired interface a gateway, or register the node by an address "
+			"that it has" },
 	{ "without-fabric", SB_FABRIC_REFUSE, "the others have RDMA and this node has none",
 			"check its cable and addresses: sparkbus fabric check" },
 	{ "open-chain", SB_FABRIC_REFUSE,
@@ -110,8 +116,8 @@ static int say(struct sb_fabric *f, int node, const char *id, const char *subjec
 		return -SB_E_NOMEM;
 	finding = &f->findings[f->n_findings];
 	*finding = (struct sb_fabric_finding){ what->severity, what->id,
-		node < 0 ? "" : f->nodes[node].name, strdup(subject), text, what->cause,
-		what->fix };
+		node < 0 ? "" : f->nodes[node].name, strdup(subject), text, what->cause, what->fix,
+		what->no_link };
 	if (!finding->subject) {
 		free(text);
 		return -SB_E_NOMEM;
@@ -136,6 +142,7 @@ static int check_devices(struct sb_fabric *f, unsigned node)
 	const Sparkbus__FabricState *s = f->nodes[node].state;
 	unsigned n = funcs_of(f, node, false), paths = 0;
 	bool unnamed = false;
+	int rc = 0;
 
 	if (!n) {
 		bool on_bus = s->has_pci_case && s->connectx_functions;
@@ -155,6 +162,10 @@ static int check_devices(struct sb_fabric *f, unsigned node)
 		paths = f->funcs[i].path > paths ? f->funcs[i].path : paths;
 		unnamed = unnamed || !strncmp(f->funcs[i].rdma->name, "mlx5_", 5);
 	}
+	if (!port_of(f, node, 0)->carrier && !port_of(f, node, 1)->carrier)
+		rc = say(f, (int)node, "no-link", "", "no port has a carrier");
+	if (rc < 0)
+		return rc;
 	if (unnamed)
 		return say(f, (int)node, "rename-pending", "", "RDMA devices are named mlx5_N");
 	if (s->has_pci_case && s->connectx_functions == FUNCS_OF_A_SPARK && n < FUNCS_OF_A_SPARK)
@@ -169,12 +180,15 @@ static int check_devices(struct sb_fabric *f, unsigned node)
 static int check_management(struct sb_fabric *f, unsigned node)
 {
 	const Sparkbus__FabricState *s = f->nodes[node].state;
-	const Sparkbus__Link *link = sb_fabric_link_named(s, s->management_interface);
+	const char *name = sb_fabric_management(f, node, NULL);
+	const Sparkbus__Link *link = sb_fabric_link_named(s, name);
 
 	if (f->n_nodes < 2)
 		return 0;
-	if (sb_empty(s->management_interface))
-		return say(f, (int)node, "no-management", "", "no default route");
+	if (!name)
+		return say(f, (int)node, "no-management", "",
+				"no default route, and no interface has %s",
+				f->nodes[node].address);
 	if (link && link->wireless)
 		return say(f, (int)node, "management-wireless", link->name,
 				"the management interface is %s", link->name);

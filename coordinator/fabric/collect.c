@@ -87,14 +87,67 @@ static void take_state(struct func *func)
 	func->usable = func->carrier && func->active && func->has_ip;
 }
 
-/* A netdev is fabric when an RDMA device belongs to it, whatever its name. Not the management
- * interface, and not what is virtual or part of a bond. */
+/* A netdev is fabric when an RDMA device belongs to it, whatever its name. Not the one of the
+ * default route, and not what is virtual or part of a bond. */
 static bool is_fabric(const Sparkbus__FabricState *state, const Sparkbus__RdmaDevice *rdma,
 		const Sparkbus__Link *link)
 {
 	return link && rdma->vendor_part_id != PART_VIRTUAL &&
 			strcmp(link->name, state->management_interface) != 0;
 }
+
+/* --- management --- */
+
+static bool has_address(const Sparkbus__Link *link, const char *ip)
+{
+	for (size_t i = 0; i < link->n_addresses; i++)
+		if (!strcmp(link->addresses[i]->ip, ip))
+			return true;
+	return false;
+}
+
+static bool has_ipv4(const Sparkbus__Link *link)
+{
+	uint32_t ip;
+
+	for (size_t i = 0; i < link->n_addresses; i++)
+		if (!link->addresses[i]->tentative && sb_fabric_ipv4(link->addresses[i]->ip, &ip))
+			return true;
+	return false;
+}
+
+static bool has_rdma(const Sparkbus__FabricState *state, const Sparkbus__Link *link)
+{
+	for (size_t i = 0; i < state->n_rdma; i++)
+		if (!strcmp(state->rdma[i]->netdev, link->name))
+			return true;
+	return false;
+}
+
+/* An isolated pair may have no default route, and be known by addresses of its fabric. */
+static struct management management_of(const struct sb_fabric_node *node)
+{
+	const Sparkbus__FabricState *state = node->state;
+
+	if (!state)
+		return (struct management){ NULL, "the node did not report" };
+	if (*state->management_interface)
+		return (struct management){ state->management_interface, "default route" };
+	for (size_t i = 0; i < state->n_links; i++)
+		if (has_address(state->links[i], node->address))
+			return (struct management){ state->links[i]->name,
+				"has the registered address" };
+	for (size_t i = 0; i < state->n_links; i++) {
+		const Sparkbus__Link *link = state->links[i];
+
+		if (link->admin_up && !*link->kind && !link->wireless && has_ipv4(link) &&
+				strcmp(link->name, "lo") != 0 && !has_rdma(state, link))
+			return (struct management){ link->name, "first wired one with an address" };
+	}
+	return (struct management){ NULL, "no interface has an address" };
+}
+
+/* --- functions --- */
 
 static int by_pci(const void *a, const void *b)
 {
@@ -160,11 +213,14 @@ int sb_fabric_collect(struct sb_fabric *f, struct sb_err *err)
 	f->funcs = calloc(f->n_nodes * FUNCS_PER_NODE_MAX + 1, sizeof(*f->funcs));
 	f->ports = calloc(ports + 1, sizeof(*f->ports));
 	f->hears = calloc(ports * f->n_nodes + 1, sizeof(*f->hears));
-	if (!f->funcs || !f->ports || !f->hears)
+	f->management = calloc(f->n_nodes + 1, sizeof(*f->management));
+	if (!f->funcs || !f->ports || !f->hears || !f->management)
 		return sb_err_nomem(err);
 	for (size_t i = 0; i < ports; i++)
 		f->ports[i].hears = f->hears + i * f->n_nodes;
-	for (unsigned i = 0; i < f->n_nodes; i++)
+	for (unsigned i = 0; i < f->n_nodes; i++) {
+		f->management[i] = management_of(&f->nodes[i]);
 		collect_node(f, i);
+	}
 	return 0;
 }

@@ -13,13 +13,14 @@
 enum {
 	SOLO = 1 << 0,     /* one node */
 	ETHERNET = 1 << 1, /* several nodes and no usable fabric */
+	UNKNOWN = 1 << 6,  /* several nodes, of which one does not say what it has */
 	DIRECT = 1 << 2,   /* one or two cables between two nodes */
 	SWITCH = 1 << 3,
 	RING_3 = 1 << 4,
 	RING_N = 1 << 5,
 	RING = RING_3 | RING_N,
 	FABRIC = DIRECT | SWITCH | RING,
-	SEVERAL = ETHERNET | FABRIC,
+	SEVERAL = ETHERNET | UNKNOWN | FABRIC,
 	EVERY = SOLO | SEVERAL,
 };
 
@@ -58,9 +59,7 @@ static char *hca_list(const struct where *at, bool *ret_failed)
 
 static const char *management(const struct where *at)
 {
-	const Sparkbus__FabricState *state = at->f->nodes[at->node].state;
-
-	return state && *state->management_interface ? state->management_interface : NULL;
+	return sb_fabric_management(at->f, at->node, NULL);
 }
 
 static char *management_if(const struct where *at, bool *ret_failed)
@@ -157,6 +156,8 @@ static const struct row {
 	{ "NODE_IP", SEVERAL, NULL, own_address, "ADDRESS", "this rank's management address" },
 	{ "VLLM_HOST_IP", SEVERAL, NULL, own_address, "ADDRESS",
 			"vLLM otherwise takes the address of the route to the internet" },
+	{ "RAY_OVERRIDE_NODE_IP_ADDRESS", SEVERAL, NULL, own_address, "ADDRESS",
+			"as VLLM_HOST_IP" },
 	{ "MASTER_ADDR", SEVERAL, NULL, head_address, "ADDRESS",
 			"the head's management address, never a fabric one: on a ring a rendezvous "
 			"there hangs" },
@@ -167,7 +168,7 @@ static unsigned case_of(const struct sb_fabric *f)
 	if (f->n_nodes < 2)
 		return SOLO;
 	if (!sb_fabric_usable(f))
-		return ETHERNET;
+		return sb_fabric_known(f) ? ETHERNET : UNKNOWN;
 	switch (f->topology) {
 	case SB_TOPOLOGY_RING:
 		return f->n_nodes > 3 ? RING_N : RING_3;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "sb_strbuf.h"
 
 const char *sb_topology_name(enum sb_topology topology)
 {
@@ -54,6 +55,7 @@ void sb_fabric_free(struct sb_fabric *f)
 		free(f->env[i]);
 	}
 	free(f->env);
+	free(f->management);
 	free(f->findings);
 	free(f->links);
 	free(f->hears);
@@ -70,6 +72,61 @@ enum sb_topology sb_fabric_topology(const struct sb_fabric *f)
 bool sb_fabric_usable(const struct sb_fabric *f)
 {
 	return f->topology != SB_TOPOLOGY_NONE && !f->refused;
+}
+
+/* No devices and no error is an answer; an error is none. */
+static bool told(const Sparkbus__FabricState *state)
+{
+	return state && (state->n_rdma || !state->rdma_sample || !*state->rdma_sample->error);
+}
+
+bool sb_fabric_known(const struct sb_fabric *f)
+{
+	for (size_t i = 0; i < f->n_nodes; i++)
+		if (!told(f->nodes[i].state))
+			return false;
+	return true;
+}
+
+static bool is_reason(const struct sb_fabric *f, const struct sb_fabric_finding *finding)
+{
+	return f->refused ? finding->severity == SB_FABRIC_REFUSE : finding->no_link;
+}
+
+/* One node's second reason says no more than its first. */
+static bool said_of(const struct sb_fabric *f, size_t before, const char *node)
+{
+	for (size_t i = 0; i < before; i++)
+		if (is_reason(f, &f->findings[i]) && !strcmp(f->findings[i].node, node))
+			return true;
+	return false;
+}
+
+char *sb_fabric_why_not(const struct sb_fabric *f)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf out = SB_STRBUF_INIT;
+
+	for (size_t i = 0; i < f->n_findings && !sb_fabric_usable(f); i++) {
+		const struct sb_fabric_finding *finding = &f->findings[i];
+		bool named = strstr(finding->text, finding->node) != NULL;
+
+		if (!is_reason(f, finding) || said_of(f, i, finding->node))
+			continue;
+		sb_strbuf_addf(&out, "%s%s%s%s: %s", out.len ? "; " : "", finding->text,
+				named ? "" : " on ", named ? "" : finding->node, finding->cause);
+	}
+	if (!out.len && !sb_fabric_usable(f))
+		sb_strbuf_adds(&out, "no two of these nodes share a cable");
+	return sb_strbuf_steal(&out);
+}
+
+const char *sb_fabric_management(const struct sb_fabric *f, unsigned node, const char **ret_why)
+{
+	if (node >= f->n_nodes)
+		return NULL;
+	if (ret_why)
+		*ret_why = f->management[node].why;
+	return f->management[node].interface;
 }
 
 const struct sb_fabric_finding *sb_fabric_finding_at(const struct sb_fabric *f, size_t i)

@@ -30,9 +30,16 @@ struct port {
 	bool by_listening;
 };
 
+/* How a node reaches the others outside the fabric. */
+struct management {
+	const char *interface; /* NULL = nobody knows */
+	const char *why;
+};
+
 struct sb_fabric {
 	const struct sb_fabric_node *nodes;
 	size_t n_nodes;
+	struct management *management; /* per node */
 	struct func *funcs;
 	size_t n_funcs;
 	struct port *ports; /* [node * PORTS_PER_NODE + number] */

@@ -18,7 +18,7 @@
 
 struct sb_fabric_node {
 	const char *name;
-	const char *address;                /* management address by which the others reach it */
+	const char *address;                /* registered: by which the others reach it */
 	const Sparkbus__FabricState *state; /* NULL = the node did not report */
 };
 
@@ -28,8 +28,7 @@ enum sb_topology {
 	SB_TOPOLOGY_DIRECT_2, /* two nodes, two cables */
 	SB_TOPOLOGY_RING,     /* three or more nodes, each cabled to two others, closed */
 	SB_TOPOLOGY_SWITCH,   /* some port hears two machines or more */
-	SB_TOPOLOGY_BROKEN, /* cables, but not every node takes part: an open chain, a missing link
-			     */
+	SB_TOPOLOGY_BROKEN,   /* cables that leave some node out: an open chain, a missing link */
 	SB_TOPOLOGY_COUNT_,
 };
 /** "none", "one cable", "two cables", "ring", "switch", "incomplete". */
@@ -48,6 +47,7 @@ struct sb_fabric_finding {
 	char *subject;    /* interface, device or network; "" = the node */
 	char *text;       /* what was seen, with its numbers */
 	const char *cause, *fix;
+	bool no_link; /* why the node takes no part where no two nodes share a cable */
 };
 
 /* One cable, or one port's way to another through a switch. */
@@ -82,6 +82,17 @@ SB_DEFINE_CLEANUP(sb_fabric_free, struct sb_fabric *)
 enum sb_topology sb_fabric_topology(const struct sb_fabric *fabric);
 /** True when every rank can use RDMA: there is a topology and nothing refuses it. */
 bool sb_fabric_usable(const struct sb_fabric *fabric);
+/** True when every node told of its links and RDMA devices. Otherwise "not usable" means that
+ * nobody knows. */
+bool sb_fabric_known(const struct sb_fabric *fabric);
+/** Why it is not usable, with the nodes' names, in one line: "no RDMA device on spark2: ...". NULL
+ * when out of memory; "" when it is usable. The caller frees it. */
+char *sb_fabric_why_not(const struct sb_fabric *fabric);
+/** The interface by which @node reaches all others: that of its default route, else the one that
+ * has its registered address, else its first wired one with an address. NULL when there is none.
+ * @ret_why (may be NULL): which of these it is. */
+const char *sb_fabric_management(
+		const struct sb_fabric *fabric, unsigned node, const char **ret_why);
 
 /* Each returns NULL past the end. Lists are ordered: by node, then by PCI address. */
 const struct sb_fabric_finding *sb_fabric_finding_at(const struct sb_fabric *fabric, size_t i);
