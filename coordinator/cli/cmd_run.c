@@ -94,7 +94,9 @@ const struct opt run_options[] = {
 	{ OPT_INT, 0, "ready-timeout", NULL, "SECONDS",
 			"longest wait for the job to be ready (3600)", RUN_OPT(ready_timeout), 1,
 			604800 },
-	{ OPT_FLAG, 0, "strict", NULL, NULL, "start nothing when lint warns", RUN_OPT(strict) },
+	{ OPT_FLAG, 0, "strict", NULL, NULL,
+			"start nothing when lint or the links between the nodes give a warning",
+			RUN_OPT(strict) },
 	{ OPT_FLAG, 0, "no-lint", NULL, NULL, "do not compare the launch with lint's rules",
 			RUN_OPT(no_lint) },
 	{ OPT_FLAG, 0, "json", NULL, NULL, "print JSON: the plan with -n, else the job once ready",
@@ -198,6 +200,28 @@ static int lint(struct launch *l, const struct run_opts *opts, const struct flee
 	fprintf(stderr, "%sError:%s %s. Nothing was started; --no-lint goes on all the same.\n",
 			sb_color(stderr, SB_RED), sb_color(stderr, SB_PLAIN),
 			fatal ? "the launch would fail" : "with --strict warnings are errors");
+	return EXIT_FAILED;
+}
+
+/* What the links give the ranks. Return: the exit status when the launch must not go on, else
+ * EXIT_DONE. */
+static int add_fabric(struct launch *l, const struct run_opts *opts, const struct fleet *fleet)
+{
+	struct sb_diags diags = SB_DIAGS_INIT;
+	struct sb_err err = SB_ERR_INIT;
+	bool warned = false;
+	int rc = l->plan->n_ranks > 1 ? run_fabric(l, fleet, &diags, &warned, &err) : 0;
+
+	if (diags.n)
+		sb_progress_break(&l->progress);
+	print_diags(l, &diags);
+	sb_diags_done(&diags);
+	if (rc < 0)
+		return cli_fail(l->cli, &err);
+	if (!warned || !opts->strict)
+		return EXIT_DONE;
+	fprintf(stderr, "%sError:%s with --strict warnings are errors. Nothing was started.\n",
+			sb_color(stderr, SB_RED), sb_color(stderr, SB_PLAIN));
 	return EXIT_FAILED;
 }
 
@@ -442,8 +466,10 @@ static int plan_and_start(struct launch *l, const struct run_opts *opts, const c
 	status = ask_nodes(l, opts, &fleet);
 	if (status == EXIT_DONE) {
 		sb_progress_done(&l->progress);
-		status = lint(l, opts, &fleet);
+		status = add_fabric(l, opts, &fleet);
 	}
+	if (status == EXIT_DONE)
+		status = lint(l, opts, &fleet);
 	if (status == EXIT_DONE) {
 		if (opts->dry_run)
 			status = print_dry_run(l, opts->json);

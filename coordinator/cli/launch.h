@@ -7,6 +7,7 @@
 #include "checks.h"
 #include "cli.h"
 #include "sb_diag.h"
+#include "sb_plan.h"
 
 #define LAUNCH_GO_ON    0
 #define LAUNCH_ACTS_MAX 128
@@ -36,6 +37,12 @@ struct run_opts;
  * @diags, also when it fails. */
 int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
 		struct sb_err *err);
+
+struct fleet;
+/** Give l->plan what follows from the links between its nodes, as @fleet has them (run_fabric.c).
+ * @ret_warned: the ranks will not have the fabric, or not all of it; @diags says why. */
+int run_fabric(struct launch *l, const struct fleet *fleet, struct sb_diags *diags,
+		bool *ret_warned, struct sb_err *err);
 
 /** Fill ranks and mask from the plan. */
 int launch_bind(struct launch *l, struct sb_err *err);

@@ -123,6 +123,11 @@ static void print_env(const struct launch *l, const Sparkbus__RankSpec *rank, FI
 
 		fprintf(out, "  %s %s=", i ? "          " : "env:      ", var->name);
 		fprintf(out, "%s\n", var->secret ? SB_RENDER_HIDDEN : masked(l, var->value, &text));
+		if (*var->computed)
+			fprintf(out, "               # instead of %s\n",
+					masked(l, var->computed, &text));
+		if (*var->reason)
+			fprintf(out, "               # %s\n", var->reason);
 	}
 }
 

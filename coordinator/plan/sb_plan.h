@@ -4,6 +4,7 @@
 #define SB_PLAN_H
 
 #include "plan.pb-c.h"
+#include "sb_fabric.h"
 #include "sb_recipe.h"
 #include "sb_shellwords.h"
 
@@ -70,6 +71,15 @@ void sb_plan_sources_done(struct sb_plan_sources *sources);
 int sb_plan_explain(const struct sb_workload *workload, const struct sb_plan_input *input,
 		struct sb_diags *diags, Sparkbus__LaunchPlan **ret,
 		struct sb_plan_sources *ret_sources, struct sb_err *err);
+
+/** Give every rank of @plan the variables that follow from the links between their nodes, with the
+ * reason of each. @fabric was derived for the plan's nodes, in rank order. Runtime, recipe and
+ * options win: the variable keeps its value, and gets the reason and the computed value beside it.
+ * Containers that do not share their node's network get none. A launch that cannot use the fabric,
+ * or not all of it, is warned of in @diags and in plan->warnings. *@ret_warned (may be NULL): it
+ * was. On failure @plan may have some of it. */
+int sb_plan_add_fabric(Sparkbus__LaunchPlan *plan, const struct sb_fabric *fabric,
+		struct sb_diags *diags, bool *ret_warned, struct sb_err *err);
 
 /** Whether the value of a variable called @name must not be shown. */
 bool sb_plan_env_is_secret(const char *name);

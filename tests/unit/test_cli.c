@@ -638,6 +638,31 @@ START_TEST(a_dry_run_needs_no_node_and_hides_secrets)
 }
 END_TEST
 
+/* Nodes that do not answer have links that nobody knows: no variable says otherwise. */
+START_TEST(a_launch_says_what_the_links_give)
+{
+	const struct result *r;
+
+	ck_status(RUN("init", "--operator", "alice"), 0);
+	add_node("s1", "127.0.0.1:1");
+	add_node("s2", "127.0.0.2:1");
+	snprintf(recipe, sizeof(recipe), "%s/one.yaml", home);
+	write_file(recipe,
+			"model: m\nruntime: vllm\ncontainer: img:1\n"
+			"defaults: {tensor_parallel: 2}\nenv: {NODE_IP: mine}\n");
+	r = RUN("run", recipe, "-H", "s1,s2", "-n");
+	ck_status(r, 0);
+	ck_has(r->err, "Warning: it is not known whether the ranks talk over the fabric");
+	ck_has(r->out, "VLLM_HOST_IP=127.0.0.2\n               # vLLM otherwise takes");
+	ck_has(r->out, "NODE_IP=mine\n               # instead of 127.0.0.1\n");
+	ck_not(r->out, "NCCL_IB_DISABLE");
+	r = RUN("run", recipe, "-H", "s1,s2", "-n", "--strict");
+	ck_status(r, 1);
+	ck_has(r->err, "with --strict warnings are errors. Nothing was started.");
+	ck_not(r->out, "VLLM_HOST_IP");
+}
+END_TEST
+
 /* Options of the container beat the recipe; --rootful is below it. */
 START_TEST(container_options_reach_the_plan)
 {
@@ -1180,6 +1205,7 @@ int main(void)
 	tcase_add_test(words, clusters_are_kept);
 	tcase_add_test(words, clusters_are_changed_and_deleted);
 	tcase_add_test(words, a_dry_run_needs_no_node_and_hides_secrets);
+	tcase_add_test(words, a_launch_says_what_the_links_give);
 	tcase_add_test(words, container_options_reach_the_plan);
 	tcase_add_test(words, hooks_that_act_here_are_shown_and_asked_about);
 	tcase_add_test(words, bundled_recipes_are_found_by_name);
