@@ -176,6 +176,24 @@ static int make_state(struct app *app, struct sb_err *err)
 	return 0;
 }
 
+static void on_telemetry(void *ctx, const char *kind, const char *text)
+{
+	sb_events_add(((struct app *)ctx)->agent.events, kind, NULL, -1, NULL, "%s", text);
+}
+
+static int make_telemetry(struct app *app, struct sb_err *err)
+{
+	struct sb_telemetry_env env = {
+		.loop = app->agent.loop,
+		.proc_root = "/proc",
+		.nvml = "libnvidia-ml.so.1",
+		.say = on_telemetry,
+		.ctx = app,
+	};
+
+	return sb_telemetry_new(&env, &app->agent.telemetry, err);
+}
+
 static int make_jobs(struct app *app, struct sb_err *err)
 {
 	struct sb_agent *a = &app->agent;
@@ -240,9 +258,8 @@ static int wire(struct app *app, struct sb_err *err)
 			(rc = make_state(app, err)) < 0 ||
 			(rc = sb_mailbox_new(a->loop, &app->box, err)) < 0 ||
 			(rc = sb_node_new(a->identity.name, &a->node, err)) < 0 ||
-			(rc = sb_telemetry_new(a->loop, "/proc", "libnvidia-ml.so.1", &a->telemetry,
-					 err)) < 0 ||
 			(rc = sb_events_new(a->identity.name, &a->events, err)) < 0 ||
+			(rc = make_telemetry(app, err)) < 0 ||
 			(rc = sb_parking_new(a, &a->parking, err)) < 0 ||
 			(rc = sb_engine_docker_new(
 					 a->loop, a->config.engine_socket, &a->engine, err)) < 0 ||
@@ -268,8 +285,8 @@ static void unwire(struct app *app)
 	sb_bus_free(app->bus);
 	sb_peers_free(app->peers);
 	sb_engine_free(a->engine);
-	sb_events_free(a->events);
 	sb_telemetry_free(a->telemetry);
+	sb_events_free(a->events);
 	sb_node_free(a->node);
 	sb_mailbox_free(app->box);
 	sb_audit_close(app->audit);

@@ -1,7 +1,8 @@
 /* sb_telemetry.h - what the node measures of itself once a second, without forking.
  *
- * One file per source: proc.c (memory, pressure, load), nvml.c (GPU, by dlopen). A source that is
- * absent leaves its values absent and says why; nothing here is ever an error of the agent.
+ * One file per source: proc.c (memory, pressure, load), nvml.c (GPU, by dlopen), links.c (links,
+ * addresses and routes by rtnetlink, which tells of changes itself). A source that is absent leaves
+ * its values absent and says why; nothing here is ever an error of the agent.
  * NVML may hang for as long as a driver is stuck, so it is called on a thread of its own: the loop
  * never waits for it, and its values grow old instead. */
 #ifndef SB_TELEMETRY_H
@@ -14,11 +15,22 @@
 
 #define SB_TELEMETRY_INTERVAL_MS 1000u
 
+/** Something worth an event happened: @kind "link.down", @text "enp1s0f0np0: link down". */
+typedef void sb_telemetry_say_fn(void *ctx, const char *kind, const char *text);
+
+/* Where the values come from. Borrowed: must outlive the telemetry. */
+struct sb_telemetry_env {
+	sd_event *loop;
+	const char *proc_root; /* "/proc", or a copy of it in tests */
+	const char *nvml;      /* name of NVIDIA's library */
+	sb_telemetry_say_fn *say;
+	void *ctx; /* for say */
+};
+
 struct sb_telemetry;
-/** Take a first sample and go on once a second. @proc_root: "/proc", or a copy of it in tests.
- * @nvml: name of NVIDIA's library. Free with sb_telemetry_free(). */
-int sb_telemetry_new(sd_event *loop, const char *proc_root, const char *nvml,
-		struct sb_telemetry **ret, struct sb_err *err);
+/** Take a first sample and go on once a second. Free with sb_telemetry_free(). */
+int sb_telemetry_new(
+		const struct sb_telemetry_env *env, struct sb_telemetry **ret, struct sb_err *err);
 /** Does not wait for a call into NVML that hangs. */
 void sb_telemetry_free(struct sb_telemetry *telemetry);
 SB_DEFINE_CLEANUP(sb_telemetry_free, struct sb_telemetry *)

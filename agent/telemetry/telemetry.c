@@ -11,10 +11,10 @@
 #define GPU_SLOW_MS 3000u
 
 struct sb_telemetry {
-	sd_event *loop;
+	struct sb_telemetry_env env;
 	sd_event_source *timer;
 	struct gpu_reader *gpu_reader;
-	char *proc_root;
+	struct fabric *fabric;
 	struct cpu_times cpu_before;
 	bool has_cpu_before;
 	uint64_t sampled_ms, gpu_ms; /* CLOCK_BOOTTIME of the newest values; 0 = none */
@@ -33,7 +33,7 @@ struct sb_telemetry {
 /* "" when it cannot be read: then nothing in it is found. */
 static const char *text_of(struct sb_telemetry *t, const char *name, struct sb_strbuf *buf)
 {
-	SB_CLEANUP(sb_freep) char *path = sb_fs_join(t->proc_root, name);
+	SB_CLEANUP(sb_freep) char *path = sb_fs_join(t->env.proc_root, name);
 
 	sb_strbuf_reset(buf);
 	if (!path || sb_fs_read(path, PROC_MAX_BYTES, buf, NULL) < 0)
@@ -144,6 +144,7 @@ static void sample(struct sb_telemetry *t)
 	t->sampled_ms = sb_now_boot_ms();
 	take_gpu(t);
 	gpu_reader_ask(t->gpu_reader);
+	fabric_tick(t->fabric);
 }
 
 static int arm(struct sb_telemetry *t, struct sb_err *err);
@@ -159,24 +160,24 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *ctx)
 
 static int arm(struct sb_telemetry *t, struct sb_err *err)
 {
-	return sb_timer_once(t->loop, &t->timer, SB_TELEMETRY_INTERVAL_MS, on_tick, t, err);
+	return sb_timer_once(t->env.loop, &t->timer, SB_TELEMETRY_INTERVAL_MS, on_tick, t, err);
 }
 
-int sb_telemetry_new(sd_event *loop, const char *proc_root, const char *nvml,
-		struct sb_telemetry **ret, struct sb_err *err)
+int sb_telemetry_new(
+		const struct sb_telemetry_env *env, struct sb_telemetry **ret, struct sb_err *err)
 {
 	SB_CLEANUP(sb_telemetry_freep) struct sb_telemetry *t = calloc(1, sizeof(*t));
 	int rc;
 
 	if (!t)
 		return sb_err_nomem(err);
-	t->loop = sd_event_ref(loop);
+	t->env = *env;
+	sd_event_ref(t->env.loop);
 	sparkbus__telemetry__init(&t->all);
 	t->all.interval_ms = SB_TELEMETRY_INTERVAL_MS;
-	t->proc_root = strdup(proc_root);
-	if (!t->proc_root)
-		return sb_err_nomem(err);
-	rc = gpu_reader_new(nvml, &t->gpu_reader, err);
+	rc = gpu_reader_new(env->nvml, &t->gpu_reader, err);
+	if (rc == 0)
+		rc = fabric_new(env, &t->fabric, err);
 	if (rc == 0)
 		rc = arm(t, err);
 	if (rc < 0)
@@ -193,8 +194,8 @@ void sb_telemetry_free(struct sb_telemetry *t)
 	sd_event_source_disable_unref(t->timer);
 	gpu_reader_free(t->gpu_reader);
 	free_gpu(t);
-	free(t->proc_root);
-	sd_event_unref(t->loop);
+	fabric_free(t->fabric);
+	sd_event_unref(t->env.loop);
 	free(t);
 }
 
@@ -209,5 +210,6 @@ const Sparkbus__Telemetry *sb_telemetry_get(struct sb_telemetry *t)
 	t->cpu_sample.age_ms = age;
 	if (t->gpu)
 		t->gpu->sample->age_ms = now - t->gpu_ms;
+	t->all.fabric = fabric_get(t->fabric);
 	return &t->all;
 }

@@ -40,4 +40,14 @@ void gpu_reader_ask(struct gpu_reader *reader);
  * long the reading under way has taken, 0 when none is. */
 Sparkbus__GpuState *gpu_reader_take(struct gpu_reader *reader, uint64_t *ret_busy_ms);
 
+/* --- network and RDMA --- */
+
+struct fabric;
+int fabric_new(const struct sb_telemetry_env *env, struct fabric **ret, struct sb_err *err);
+void fabric_free(struct fabric *fabric);
+/** Once a second. */
+void fabric_tick(struct fabric *fabric);
+/** As of now; borrowed until the loop runs again. */
+Sparkbus__FabricState *fabric_get(struct fabric *fabric);
+
 #endif

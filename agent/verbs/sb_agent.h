@@ -24,9 +24,9 @@ struct sb_agent {
 	sd_event *loop;
 	uint64_t started_boot_ms;
 	struct sb_node *node;
+	struct sb_events *events;
 	struct sb_telemetry *telemetry;
 	struct sb_engine *engine;
-	struct sb_events *events;
 	struct sb_jobs *jobs;
 	struct sb_parking *parking;  /* long polls that wait for something to happen */
 	struct sb_pulls *pulls;      /* image pulls under way */

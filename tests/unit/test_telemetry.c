@@ -234,6 +234,7 @@ static void put(const char *name, const char *text)
 START_TEST(a_gpu_that_hangs_holds_up_nothing)
 {
 	SB_CLEANUP(sb_freep) char *gate = sb_fs_join(testdir, "gate");
+	struct sb_telemetry_env env = { .proc_root = testdir, .nvml = FAKE_NVML_SO };
 	struct sb_telemetry *t = NULL;
 	struct sb_err err = SB_ERR_INIT;
 	const Sparkbus__Telemetry *now;
@@ -245,7 +246,8 @@ START_TEST(a_gpu_that_hangs_holds_up_nothing)
 	setenv("FAKE_NVML", "hang", 1);
 	setenv("FAKE_NVML_GATE", gate, 1);
 	ck_assert_int_ge(sd_event_new(&loop), 0);
-	ck_assert_msg(sb_telemetry_new(loop, testdir, FAKE_NVML_SO, &t, &err) == 0, "%s", err.text);
+	env.loop = loop;
+	ck_assert_msg(sb_telemetry_new(&env, &t, &err) == 0, "%s", err.text);
 	now = sb_telemetry_get(t);
 	ck_assert_ptr_null(now->gpu); /* nothing is known yet */
 	ck_assert_uint_eq(now->memory->available_bytes, 9888072ull * 1024);
@@ -276,13 +278,15 @@ END_TEST
 START_TEST(an_end_does_not_wait_for_a_call_that_hangs)
 {
 	SB_CLEANUP(sb_freep) char *gate = sb_fs_join(testdir, "gate");
+	struct sb_telemetry_env env = { .proc_root = testdir, .nvml = FAKE_NVML_SO };
 	struct sb_telemetry *t = NULL;
 	sd_event *loop = NULL;
 
 	setenv("FAKE_NVML", "hang", 1);
 	setenv("FAKE_NVML_GATE", gate, 1);
 	ck_assert_int_ge(sd_event_new(&loop), 0);
-	ck_assert_int_eq(sb_telemetry_new(loop, testdir, FAKE_NVML_SO, &t, NULL), 0);
+	env.loop = loop;
+	ck_assert_int_eq(sb_telemetry_new(&env, &t, NULL), 0);
 	sb_telemetry_free(t);
 	sd_event_unref(loop);
 	put("gate", "open"); /* let the thread end before the program does */
