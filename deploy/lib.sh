@@ -23,13 +23,17 @@ sb_as_root()
 # Packages of the sections that this machine lacks, one a line.
 sb_missing_packages() # SECTION...
 {
-	local wanted name sections unless rest command have
+	local wanted name sections unless rest command have arch native
+	native=$(dpkg --print-architecture)
 	while read -r name sections unless rest; do
 		[[ -n $name && $name != \#* ]] || continue
 		for wanted in "$@"; do
 			[[ ,$sections, == *",$wanted,"* ]] || continue
-			have=$(dpkg-query -W -f '${Status}' "$name" 2>/dev/null || true)
-			[ "$have" != "install ok installed" ] || break
+			# A name without an architecture means this machine's, whatever else is there.
+			arch=$native
+			[[ $name != *:* ]] || arch=${name#*:}
+			have=$(dpkg-query -W -f '${Architecture} ${Status}\n' "$name" 2>/dev/null || true)
+			! grep -qE "^($arch|all) install ok installed\$" <<<"$have" || break
 			have=false
 			if [ "$unless" != - ]; then
 				have=true
@@ -75,6 +79,11 @@ sb_install_packages() # SECTION...
 	fi
 	sb_say "packages: installing ${missing[*]}"
 	log=$(mktemp)
+	# Another architecture's packages are seen only after this machine was told of it.
+	local name
+	for name in "${missing[@]}"; do
+		[[ $name != *:* ]] || sb_as_root dpkg --add-architecture "${name#*:}"
+	done
 	# A broken third-party source must not matter as long as the packages can be had.
 	sb_as_root apt-get update -q </dev/null >"$log" 2>&1 || true
 	if ! sb_apt_install "${missing[@]}" >>"$log" 2>&1; then

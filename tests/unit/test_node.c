@@ -278,11 +278,21 @@ static const struct {
 	{ AF_INET6, "::1" },
 };
 
+/* What others see; in an emulator, the emulator. */
+static void own_name(char name[16])
+{
+	FILE *f = fopen("/proc/self/comm", "re");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%15[^\n]", name), 1);
+	fclose(f);
+}
+
 START_TEST(a_listener_makes_its_port_busy_and_is_named)
 {
 	uint16_t port = 0;
 	bool busy = true;
-	char who[128] = "x", me[64];
+	char who[128] = "x", me[64], name[16] = "";
 	struct sb_err err;
 	int fd = bound(listeners[_i].family, listeners[_i].address, &port);
 
@@ -296,12 +306,14 @@ START_TEST(a_listener_makes_its_port_busy_and_is_named)
 	ck_assert_int_eq(listen(fd, 1), 0);
 	ck_assert_int_eq(sb_node_port_busy(port, &busy, who, sizeof(who), &err), 0);
 	ck_assert(busy);
-	snprintf(me, sizeof(me), "test_node (pid %d)", (int)getpid());
+	own_name(name);
+	snprintf(me, sizeof(me), "%s (pid %d)", name, (int)getpid());
 	ck_assert_str_eq(who, me);
 	ck_assert_int_eq(sb_node_port_busy(port, &busy, NULL, 0, &err), 0);
 	ck_assert(busy);
 	ck_assert_int_eq(sb_node_port_busy(port, &busy, who, 5, &err), 0);
-	ck_assert_str_eq(who, "test");
+	ck_assert_uint_eq(strlen(who), 4);
+	ck_assert_int_eq(strncmp(who, me, 4), 0);
 	close(fd);
 	ck_assert_int_eq(sb_node_port_busy(port, &busy, who, sizeof(who), &err), 0);
 	ck_assert(!busy);
