@@ -93,10 +93,9 @@ static void offer_registries(struct completer *c)
 static void offer_runtimes(struct completer *c)
 {
 	const struct sb_runtime *runtime;
-	const char *name;
 
-	for (size_t i = 0; (name = sb_runtime_at(i, &runtime)); i++)
-		offer(c, name, NULL);
+	for (size_t i = 0; (runtime = sb_runtime_at(i)); i++)
+		offer(c, runtime->name, NULL);
 }
 
 static void offer_nodes(struct completer *c)

@@ -1,12 +1,15 @@
 /* From a recipe file, the operator's overrides and the resolved nodes to a plan. */
+#include <stdio.h>
 #include <string.h>
 
 #include "commands.h"
 #include "launch.h"
 #include "run_hooks.h"
 #include "sb_plan.h"
+#include "sb_wire.h"
 
 #define RAY_DASHBOARD_PORT 8265
+#define SECRET_HEX         (4 * SB_WIRE_ID_BYTES)
 
 #define OVERRIDES_MAX 256
 
@@ -117,6 +120,19 @@ static int gather_facts(struct launch *l, const struct sb_workload *workload, co
 	return checks_gather(l->rules, workload, source, l->plan, &l->facts, err);
 }
 
+/* The plan is pure, so what is random in it comes from here. */
+static int new_secret(char ret[SECRET_HEX + 1], struct sb_err *err)
+{
+	uint8_t bytes[2][SB_WIRE_ID_BYTES];
+	int rc = sb_wire_new_id(bytes[0], err);
+
+	if (rc == 0)
+		rc = sb_wire_new_id(bytes[1], err);
+	for (size_t i = 0; rc == 0 && i < sizeof(bytes); i++)
+		snprintf(ret + 2 * i, 3, "%02x", ((uint8_t *)bytes)[i]);
+	return rc;
+}
+
 int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
 		struct sb_err *err)
 {
@@ -125,7 +141,7 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	SB_CLEANUP(sb_freep) struct sb_plan_node *nodes = calloc(l->nodes.n, sizeof(*nodes));
 	struct sb_plan_input input = { .nodes = nodes, .n_nodes = l->nodes.n, .solo = opts->solo };
 	SB_CLEANUP(hook_trees_freep) struct hook_trees *trees = calloc(1, sizeof(*trees));
-	char *name;
+	char *name, secret[SECRET_HEX + 1];
 	int rc = nodes && trees ? resolve_workload(l, opts, diags, &text, &workload, err)
 				: sb_err_nomem(err);
 
@@ -151,7 +167,10 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	input.job = opts->container_name;
 	input.labels = opts->label.items;
 	input.n_labels = opts->label.n;
-	rc = hook_trees_read(l, workload, trees, err);
+	input.secret = secret;
+	rc = new_secret(secret, err);
+	if (rc == 0)
+		rc = hook_trees_read(l, workload, trees, err);
 	if (rc < 0)
 		return rc;
 	input.trees = trees->views;

@@ -301,6 +301,7 @@ int sb_plan_explain(const struct sb_workload *workload, const struct sb_plan_inp
 	launch.init_port = input->init_port ? input->init_port : INIT_PORT_DEFAULT;
 	launch.ray_port = input->ray_port;
 	launch.dashboard_port = input->dashboard_port;
+	launch.secret = input->secret;
 	rc = build(runtime, &launch, input, job, diags, plan, &sources, err);
 	if (rc == 0)
 		rc = take_warnings(diags, plan, err);

@@ -34,6 +34,9 @@ struct sb_plan_input {
 	uint16_t init_port;      /* --init-port; 0 = the runtime's default (25000) */
 	uint16_t ray_port;       /* --ray-port; 0 = the runtime's default (46379) */
 	uint16_t dashboard_port; /* of Ray's dashboard; 0 = none */
+	/* By which ranks know each other where their engine needs it: random text of at least 32
+	 * bytes. NULL: the plan is made to be looked at, and such ranks refuse to start. */
+	const char *secret;
 	const char *operator_name;
 	const char *tool_version;
 	uint64_t now_unix_ms;

@@ -73,10 +73,23 @@ int sb_vllm_ray_serve(const struct sb_launch *launch, struct sb_strbuf *out, str
 int sb_vllm_ray_rank(const struct sb_launch *launch, unsigned rank, const struct sb_strbuf *base,
 		const struct sb_words *words, struct sb_rank_part *ret, struct sb_err *err);
 
+/* An MPI job over the launch's containers (mpi.c): the head's mpirun starts a daemon in each. */
+#define SB_MPI_DIR "/.sparkbus/mpi" /* in the containers */
+/** -SB_E_UNSUPPORTED for an address that Open MPI cannot take. */
+int sb_mpi_check(const struct sb_launch *launch, struct sb_err *err);
+/** Rank 0: mpirun with its words into ret->before, its files; what it runs comes behind. */
+int sb_mpi_head(const struct sb_launch *launch, struct sb_rank_part *ret);
+/** Another rank: its main process waits for the head's command and becomes it. */
+int sb_mpi_worker(const struct sb_launch *launch, unsigned rank, struct sb_rank_part *ret);
+
+/** The file for --extra_llm_api_options; nothing is added when no setting needs it. */
+int sb_trtllm_config(const struct sb_workload *w, struct sb_strbuf *out, struct sb_err *err);
+
 extern const struct sb_runtime sb_runtime_atlas;
 extern const struct sb_runtime sb_runtime_eugr_vllm;
 extern const struct sb_runtime sb_runtime_llama_cpp;
 extern const struct sb_runtime sb_runtime_sglang;
+extern const struct sb_runtime sb_runtime_trtllm;
 extern const struct sb_runtime sb_runtime_vllm_distributed;
 extern const struct sb_runtime sb_runtime_vllm_ray;
 

@@ -3,51 +3,35 @@
 
 #include "internal.h"
 
-/* Every published name; the object is NULL until its file exists. */
-static const struct {
-	const char *name;
-	const struct sb_runtime *runtime;
-} table[] = {
-	{ "atlas", &sb_runtime_atlas },
-	{ "eugr-vllm", &sb_runtime_eugr_vllm },
-	{ "llama-cpp", &sb_runtime_llama_cpp },
-	{ "sglang", &sb_runtime_sglang },
-	{ "trtllm", NULL },
-	{ "vllm-distributed", &sb_runtime_vllm_distributed },
-	{ "vllm-ray", &sb_runtime_vllm_ray },
+/* Every published one, by name. */
+static const struct sb_runtime *const table[] = {
+	&sb_runtime_atlas,
+	&sb_runtime_eugr_vllm,
+	&sb_runtime_llama_cpp,
+	&sb_runtime_sglang,
+	&sb_runtime_trtllm,
+	&sb_runtime_vllm_distributed,
+	&sb_runtime_vllm_ray,
 };
 
-const char *sb_runtime_at(size_t i, const struct sb_runtime **ret)
+const struct sb_runtime *sb_runtime_at(size_t i)
 {
-	if (i >= sb_countof(table))
-		return NULL;
-	if (ret)
-		*ret = table[i].runtime;
-	return table[i].name;
-}
-
-static int refuse_unknown(const char *name, struct sb_err *err)
-{
-	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf names = SB_STRBUF_INIT;
-
-	for (size_t i = 0; i < sb_countof(table); i++)
-		sb_strbuf_addf(&names, "%s%s", i ? ", " : "", table[i].name);
-	return sb_err_set(err, SB_E_INVALID, "Unknown runtime: '%.80s'. Available: [%s]", name,
-			sb_strbuf_str(&names));
+	return i < sb_countof(table) ? table[i] : NULL;
 }
 
 int sb_runtime_find(const char *name, const struct sb_runtime **ret, struct sb_err *err)
 {
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf names = SB_STRBUF_INIT;
+
 	for (size_t i = 0; i < sb_countof(table); i++) {
-		if (strcmp(table[i].name, name) != 0)
-			continue;
-		if (!table[i].runtime)
-			return sb_err_set(err, SB_E_UNSUPPORTED,
-					"runtime '%s' is not supported by this version", name);
-		*ret = table[i].runtime;
-		return 0;
+		if (!strcmp(table[i]->name, name)) {
+			*ret = table[i];
+			return 0;
+		}
+		sb_strbuf_addf(&names, "%s%s", i ? ", " : "", table[i]->name);
 	}
-	return refuse_unknown(name, err);
+	return sb_err_set(err, SB_E_INVALID, "Unknown runtime: '%.80s'. Available: [%s]", name,
+			sb_strbuf_str(&names));
 }
 
 void sb_rank_part_done(struct sb_rank_part *part)

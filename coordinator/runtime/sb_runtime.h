@@ -19,6 +19,7 @@ struct sb_launch {
 	uint16_t init_port;      /* rendezvous of native runtimes; never 0 */
 	uint16_t ray_port;       /* where Ray nodes meet; 0 = the usual */
 	uint16_t dashboard_port; /* Ray's dashboard, on the head; 0 = none */
+	const char *secret;      /* by which ranks know each other; NULL = it will not be run */
 };
 
 /* A file that a rank finds in its container; plan.proto, File. */
@@ -114,11 +115,10 @@ struct sb_runtime {
 			struct sb_ready *ret, struct sb_diags *diags, struct sb_err *err);
 };
 
-/** The runtime @name. Return: 0; -SB_E_UNSUPPORTED for a published name that this version does not
- * have; -SB_E_INVALID for any other, listing the names. The caller adds the place. */
+/** The runtime @name. Return: 0; -SB_E_INVALID for a name that is none, listing the names. The
+ * caller adds the place. */
 int sb_runtime_find(const char *name, const struct sb_runtime **ret, struct sb_err *err);
-/** The @i-th published name, NULL past the end; *@ret (may be NULL) is its object, or NULL when
- * this version does not have it. */
-const char *sb_runtime_at(size_t i, const struct sb_runtime **ret);
+/** The @i-th runtime, by name; NULL past the end. */
+const struct sb_runtime *sb_runtime_at(size_t i);
 
 #endif

@@ -42,6 +42,17 @@ static void compare_words(struct golden_case *c, const char *field, const json_t
 	golden_compare(c, field, sb_strbuf_str(&x), sb_strbuf_str(&y));
 }
 
+static void compare_texts(struct golden_case *c, const char *field, char *const *theirs,
+		size_t n_theirs, char *const *ours, size_t n)
+{
+	json_t *words = json_array();
+
+	for (size_t i = 0; i < n_theirs; i++)
+		json_array_append_new(words, json_string(theirs[i]));
+	compare_words(c, field, words, ours, n);
+	json_decref(words);
+}
+
 /* --- sets: each word that only one side has is a difference of its own --- */
 
 static bool has_word(const struct sb_words *words, const char *word)
@@ -129,14 +140,33 @@ static void compare_env(struct golden_case *c, json_t *theirs, const Sparkbus__R
 	}
 }
 
+/* The words of what serves by MPI, which they execute in a container that sleeps. */
+static bool mpi_words(const json_t *exec, struct sb_words *ret)
+{
+	enum sb_shell_kind kind;
+
+	for (size_t i = 0; i < json_array_size(exec); i++) {
+		const char *text = json_string_value(json_array_get(exec, i));
+
+		if (!strncmp(text, "mpirun ", 7))
+			return sb_shell_split(text, ret, &kind, NULL) == 0;
+	}
+	return false;
+}
+
 /* A main process that does something before it serves has the serve command behind "--"; what it
  * does is compared with the command of their container, where the serve command comes later. */
 static void compare_argv(
 		struct golden_case *c, const json_t *theirs, const Sparkbus__RankSpec *ours)
 {
 	const json_t *main_words = json_object_get(theirs, "main");
+	SB_CLEANUP(sb_words_done) struct sb_words mpi = { 0 };
 	size_t from = 0, to = 0, serve = 0;
 
+	if (mpi_words(json_object_get(theirs, "exec"), &mpi)) {
+		compare_texts(c, "argv", mpi.items, mpi.n, ours->argv, ours->n_argv);
+		return;
+	}
 	if (main_words) {
 		while (from < ours->n_argv && strcmp(ours->argv[from], "ray") != 0)
 			from++;
@@ -147,6 +177,55 @@ static void compare_argv(
 	}
 	compare_words(c, "argv", json_object_get(theirs, "argv"), &ours->argv[serve],
 			ours->n_argv - serve);
+}
+
+/* --- files that they write by exec, and we put into the container --- */
+
+#define FILE_START "cat > "
+#define FILE_TEXT  " << 'SPARKRUN_EOF'\n"
+#define FILE_END   "SPARKRUN_EOF"
+
+/* True when @text writes a file: *@ret_path and the content, without the last line. */
+static bool is_file(const char *text, struct sb_strbuf *ret_path, struct sb_strbuf *ret_content)
+{
+	const char *at = strstr(text, FILE_TEXT), *end;
+
+	if (strncmp(text, FILE_START, strlen(FILE_START)) != 0 || !at)
+		return false;
+	end = strstr(at + strlen(FILE_TEXT), FILE_END);
+	sb_strbuf_add(ret_path, text + strlen(FILE_START),
+			(size_t)(at - text) - strlen(FILE_START));
+	at += strlen(FILE_TEXT);
+	sb_strbuf_add(ret_content, at, end ? (size_t)(end - at) : strlen(at));
+	return true;
+}
+
+static void compare_file(struct golden_case *c, const char *path, const char *content,
+		const Sparkbus__RankSpec *ours)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf y = SB_STRBUF_INIT;
+	size_t i = 0;
+
+	while (i < ours->n_files && strcmp(ours->files[i]->path, path) != 0)
+		i++;
+	if (i == ours->n_files) {
+		golden_differ(c, "file", path, "(none)");
+		return;
+	}
+	sb_strbuf_add(&y, ours->files[i]->content.data, ours->files[i]->content.len);
+	golden_compare(c, "file", content, sb_strbuf_str(&y));
+}
+
+/* The text of an exec that is no hook: a file, or the command that serves. */
+static bool compare_exec(struct golden_case *c, const char *text, const Sparkbus__RankSpec *ours)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf path = SB_STRBUF_INIT, file = SB_STRBUF_INIT;
+
+	if (is_file(text, &path, &file)) {
+		compare_file(c, sb_strbuf_str(&path), sb_strbuf_str(&file), ours);
+		return true;
+	}
+	return !strncmp(text, "mpirun ", 7);
 }
 
 /* --- hooks: what runs in a container besides --- */
@@ -192,9 +271,12 @@ static void compare_hooks(struct golden_case *c, const json_t *theirs,
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf x = SB_STRBUF_INIT, y = SB_STRBUF_INIT;
 
-	for (size_t i = 0; i < json_array_size(theirs); i++)
-		sb_strbuf_addf(&x, "%s<%s>", i ? " " : "",
-				json_string_value(json_array_get(theirs, i)));
+	for (size_t i = 0; i < json_array_size(theirs); i++) {
+		const char *text = json_string_value(json_array_get(theirs, i));
+
+		if (!compare_exec(c, text, plan->ranks[rank]))
+			sb_strbuf_addf(&x, "%s<%s>", x.len ? " " : "", text);
+	}
 	add_hooks(&y, plan->pre_exec, plan->n_pre_exec);
 	if (!rank)
 		add_hooks(&y, plan->post_exec, plan->n_post_exec);

@@ -229,17 +229,17 @@ static bool check_page(const struct suite *s, const char *path)
 
 static int load(struct suite *s, struct sb_err *err)
 {
-	const char *name;
+	const struct sb_runtime *runtime;
 	char path[4096];
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/differences.yaml", s->dir);
 	rc = golden_table_load(path, &s->table, err);
-	for (; rc == 0 && (name = sb_runtime_at(s->n, NULL)) && s->n < MAX_RUNTIMES; s->n++) {
+	for (; rc == 0 && (runtime = sb_runtime_at(s->n)) && s->n < MAX_RUNTIMES; s->n++) {
 		json_error_t error;
 
-		snprintf(path, sizeof(path), "%s/data/%s.json", s->dir, name);
-		s->tally[s->n].runtime = name;
+		snprintf(path, sizeof(path), "%s/data/%s.json", s->dir, runtime->name);
+		s->tally[s->n].runtime = runtime->name;
 		s->data[s->n] = json_load_file(path, 0, &error);
 		if (!s->data[s->n])
 			return sb_err_set(err, SB_E_INVALID, "%s:%d: %s", path, error.line,

@@ -387,8 +387,6 @@ static const struct {
 	const char *yaml, *place, *say;
 	enum sb_code code;
 } refused[] = {
-	{ "runtime: trtllm", "r.yaml:3:10: ", "runtime 'trtllm' is not supported by this version",
-			SB_E_UNSUPPORTED },
 	{ "runtime: foo", "r.yaml:3:10: ", "Unknown runtime: 'foo'", SB_E_INVALID },
 	{ "command: \"vllm 'x\"", "r.yaml:3:10: ", "unclosed '", SB_E_INVALID },
 	{ "command: '# nothing'", "r.yaml:3:10: ", "expected a program", SB_E_INVALID },
