@@ -73,8 +73,8 @@ static bool is_home(const char *url, const char *const *owners)
 {
 	struct reg_url parts;
 
-	if (reg_url_split(url, &parts, NULL) < 0 || !parts.host || parts.scheme == REG_HTTP ||
-			parts.host_len != strlen("github.com") ||
+	if (reg_url_split(url, REG_URL_PLAIN, &parts, NULL) < 0 || !parts.host ||
+			parts.scheme == REG_HTTP || parts.host_len != strlen("github.com") ||
 			strncasecmp(parts.host, "github.com", parts.host_len) != 0)
 		return false;
 	for (; *owners; owners++) {

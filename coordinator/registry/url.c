@@ -1,6 +1,7 @@
 /* Addresses of repositories. What passes has one meaning only: no user or password to leak, no
  * characters that a shell, git or a server may read in their own way, never an option. */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -97,8 +98,9 @@ static int split(const char *url, struct reg_url *ret)
 	return split_short(url, ret) ? 0 : -1;
 }
 
-int reg_url_split(const char *url, struct reg_url *ret, struct sb_err *err)
+int reg_url_split(const char *url, const char *more, struct reg_url *ret, struct sb_err *err)
 {
+	char allowed[32];
 	struct reg_url parts;
 	size_t len = strlen(url);
 	int rc;
@@ -110,7 +112,8 @@ int reg_url_split(const char *url, struct reg_url *ret, struct sb_err *err)
 				REG_URL_MAX);
 	if (url[0] == '-')
 		return sb_err_set(err, SB_E_INVALID, "%s: begins like an option", url);
-	if (!only(url, len, "-._~:/@%+[]") && url[0] != '/' && strncmp(url, "file://", 7) != 0)
+	snprintf(allowed, sizeof(allowed), "-._~:/@%%+[]%s", more);
+	if (!only(url, len, allowed) && url[0] != '/' && strncmp(url, "file://", 7) != 0)
 		return sb_err_set(
 				err, SB_E_INVALID, "%s: has characters that no address needs", url);
 	if (split(url, &parts) == 0) {
@@ -138,7 +141,7 @@ bool reg_url_is_loopback(const struct reg_url *url)
 int sb_registry_url_check(const char *url, bool allow_file, struct sb_err *err)
 {
 	struct reg_url parts;
-	int rc = reg_url_split(url, &parts, err);
+	int rc = reg_url_split(url, REG_URL_PLAIN, &parts, err);
 
 	if (rc < 0)
 		return rc;
