@@ -77,6 +77,15 @@ static const char rules_details[] =
 		"ID is a rule or the beginning of several: MOE. Messages have the names of facts "
 		"where a finding has their values.";
 
+static const char fabric_show_details[] =
+		"What the nodes hear on their links decides; where none listens, addresses in one "
+		"network do. A ConnectX-7 has two ports (cages) and two paths (PCIe attachments): "
+		"each port has two interfaces, and each of them carries half of what it can.";
+static const char fabric_explain_details[] =
+		"What `run` would give the ranks of a launch on these nodes, the first being the "
+		"head: each variable with its value, the reason, and what the value was taken "
+		"from. Recipe, runtime and options win over it.";
+
 /* Of commands that take any number of arguments. */
 #define TARGETS_MAX 10000
 
@@ -119,6 +128,12 @@ const struct command commands[] = {
 	{ "job", NULL, "look at a single job" },
 	{ "job show", "TARGET", "show everything about a job", OPTS(job_show_options, job_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_job_show },
+	{ "fabric", NULL, "look at the links between nodes" },
+	{ "fabric show", "", "show who is cabled to whom", fabric_show_details,
+			OPTS(fabric_options, fabric_opts), .run = cmd_fabric_show },
+	{ "fabric explain", "", "show each rank's network environment, and why",
+			fabric_explain_details, OPTS(fabric_options, fabric_opts),
+			.run = cmd_fabric_explain },
 	{ "node", NULL, "manage nodes and their certificates" },
 	{ "node add", "NAME ADDRESS", "register a node", node_add_details,
 			OPTS(node_add_options, node_opts), .min_args = 2, .max_args = 2,

@@ -95,6 +95,14 @@ struct status_opts {
 extern const struct opt status_options[];
 int cmd_status(struct cli *cli, const struct call *call);
 
+struct fabric_opts {
+	struct host_opts hosts;
+	bool json;
+};
+extern const struct opt fabric_options[];
+int cmd_fabric_show(struct cli *cli, const struct call *call);
+int cmd_fabric_explain(struct cli *cli, const struct call *call);
+
 struct job_opts {
 	struct host_opts hosts;
 	bool json;

@@ -163,6 +163,46 @@ static const struct row {
 			"there hangs" },
 };
 
+static const struct {
+	unsigned when;
+	const char *text;
+} words[] = {
+	{ EVERY, "always" },
+	{ SEVERAL, "several nodes" },
+	{ FABRIC, "RDMA" },
+	{ ETHERNET, "several nodes without RDMA" },
+	{ RING, "ring" },
+	{ RING_N, "ring of four or more" },
+};
+
+static const char *when_of(const struct row *row)
+{
+	size_t i = 0;
+
+	while (i < sb_countof(words) && words[i].when != row->when)
+		i++;
+	return i < sb_countof(words) ? words[i].text : NULL;
+}
+
+/* What the value was taken from; a constant is taken from the case that it is for. */
+static const char *source_of(const struct row *row, const struct sb_fabric *f, unsigned node)
+{
+	static const struct {
+		value_fn *fn;
+		const char *text;
+	} sources[] = {
+		{ hca_list, "RDMA devices of the node" },
+		{ own_address, "registered address of the node" },
+		{ head_address, "registered address of the head" },
+		{ prefix_length, "addresses of the fabric" },
+	};
+
+	for (size_t i = 0; i < sb_countof(sources); i++)
+		if (row->fn == sources[i].fn)
+			return sources[i].text;
+	return row->fn ? f->management[node].why : when_of(row);
+}
+
 static unsigned case_of(const struct sb_fabric *f)
 {
 	if (f->n_nodes < 2)
@@ -197,7 +237,7 @@ static int plan_node(struct sb_fabric *f, unsigned node, unsigned now, struct sb
 				   : keep(strdup(rows[i].literal), &failed);
 		if (value)
 			f->env[node][n++] = (struct sb_fabric_env){ rows[i].name, value,
-				rows[i].reason };
+				rows[i].reason, source_of(&rows[i], f, node) };
 	}
 	return failed ? sb_err_nomem(err) : 0;
 }
@@ -217,24 +257,11 @@ int sb_fabric_plan_env(struct sb_fabric *f, struct sb_err *err)
 const char *sb_fabric_env_row(
 		size_t i, const char **ret_value, const char **ret_when, const char **ret_reason)
 {
-	static const struct {
-		unsigned when;
-		const char *text;
-	} words[] = {
-		{ EVERY, "always" },
-		{ SEVERAL, "several nodes" },
-		{ FABRIC, "RDMA" },
-		{ ETHERNET, "several nodes without RDMA" },
-		{ RING, "ring" },
-		{ RING_N, "ring of four or more" },
-	};
-
 	if (i >= sb_countof(rows))
 		return NULL;
 	*ret_value = rows[i].literal ? rows[i].literal : rows[i].shown;
 	*ret_reason = rows[i].reason;
-	for (size_t k = 0; ret_when && k < sb_countof(words); k++)
-		if (words[k].when == rows[i].when)
-			*ret_when = words[k].text;
+	if (ret_when)
+		*ret_when = when_of(&rows[i]);
 	return rows[i].name;
 }

@@ -139,6 +139,22 @@ const struct sb_fabric_link *sb_fabric_link_at(const struct sb_fabric *f, size_t
 	return i < f->n_links ? &f->links[i] : NULL;
 }
 
+bool sb_fabric_func_at(
+		const struct sb_fabric *f, unsigned node, size_t i, struct sb_fabric_func *ret)
+{
+	for (size_t k = 0; k < f->n_funcs; k++) {
+		const struct func *func = &f->funcs[k];
+
+		if (func->node != node || i-- > 0)
+			continue;
+		*ret = (struct sb_fabric_func){ func->link, func->rdma, func->port, func->path,
+			func->has_ip ? func->ip_text : NULL, func->prefix, func->carrier,
+			func->active, func->usable };
+		return true;
+	}
+	return false;
+}
+
 const struct sb_fabric_env *sb_fabric_env_at(const struct sb_fabric *f, unsigned node, size_t i)
 {
 	if (node >= f->n_nodes)

@@ -68,6 +68,20 @@ struct sb_fabric_env {
 	const char *name;
 	char *value;
 	const char *reason; /* why this variable, and why this value */
+	const char *source; /* what the value was taken from */
+};
+
+/* One PCI function of a ConnectX as one node reports it. */
+struct sb_fabric_func {
+	const Sparkbus__Link *link;
+	const Sparkbus__RdmaDevice *device;
+	unsigned port;       /* cage: 0 or 1 */
+	unsigned path;       /* PCIe attachment: 1 or 2 */
+	const char *address; /* IPv4; NULL = none */
+	unsigned prefix;
+	bool carrier; /* cable and partner */
+	bool active;  /* verbs can be used */
+	bool usable;  /* both, and an address */
 };
 
 struct sb_fabric;
@@ -97,6 +111,9 @@ const char *sb_fabric_management(
 /* Each returns NULL past the end. Lists are ordered: by node, then by PCI address. */
 const struct sb_fabric_finding *sb_fabric_finding_at(const struct sb_fabric *fabric, size_t i);
 const struct sb_fabric_link *sb_fabric_link_at(const struct sb_fabric *fabric, size_t i);
+/** The @i-th function of @node, in PCI order; false past the end. */
+bool sb_fabric_func_at(const struct sb_fabric *fabric, unsigned node, size_t i,
+		struct sb_fabric_func *ret);
 /** The environment of @node's rank; the head is node 0. Empty for one node alone but for what does
  * no harm there. */
 const struct sb_fabric_env *sb_fabric_env_at(

@@ -17,6 +17,7 @@ struct door {
 struct scratch {
 	Sparkbus__Error error;
 	Sparkbus__NodeState node;
+	Sparkbus__Telemetry telemetry;
 	Sparkbus__JobStatus job, *jobs[1];
 	Sparkbus__RankStatus ranks[2], *rank_list[2];
 	char *node_list[2], *log_lines[1];
@@ -90,6 +91,10 @@ static void answer_node(
 		s->node.jobs = s->jobs;
 		s->node.n_jobs = 1;
 	}
+	s->telemetry = (Sparkbus__Telemetry)SPARKBUS__TELEMETRY__INIT;
+	s->telemetry.fabric = a->fabric;
+	if (a->fabric)
+		s->node.telemetry = &s->telemetry;
 	out->get_node = &s->node;
 }
 

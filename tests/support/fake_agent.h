@@ -40,6 +40,8 @@ struct fake_agent {
 	uint32_t rank;
 	_Atomic Sparkbus__JobState state;
 	bool pulled;
+	/* What get_node tells of its links; NULL = nothing. Borrowed. */
+	Sparkbus__FabricState *fabric;
 
 	/* Its own. */
 	void *door;
