@@ -100,6 +100,7 @@ int sb_strbuf_addc(struct sb_strbuf *buf, char c)
 	return sb_strbuf_add(buf, &c, 1);
 }
 
+SB_PRINTF(2, 0)
 static int add_formatted(struct sb_strbuf *buf, const char *fmt, va_list ap)
 {
 	va_list again;
