@@ -46,33 +46,15 @@ static const char *from_environment(const char *name)
 	return getenv(name);
 }
 
-/* As many nodes as the recipe asks for: what the nodes would be is not its matter. */
-static unsigned nodes_wanted(const struct sb_workload *w)
-{
-	static const char *const keys[] = { "tensor_parallel", "pipeline_parallel",
-		"data_parallel" };
-	unsigned min = sb_workload_min_nodes(w);
-	int64_t n = 1;
-
-	for (size_t i = 0; i < sb_countof(keys); i++) {
-		int64_t value = 1;
-
-		if (sb_workload_int(w, keys[i], 1, NODES_MAX, &value, NULL) == 0 &&
-				n * value <= NODES_MAX)
-			n *= value;
-	}
-	if (sb_workload_mode(w) == SB_MODE_SOLO)
-		n = 1;
-	return n < min && min <= NODES_MAX ? min : (unsigned)n;
-}
-
 static int compile(const struct sb_workload *w, struct sb_diags *diags, Sparkbus__LaunchPlan **ret,
 		struct sb_err *err)
 {
 	struct sb_plan_node nodes[NODES_MAX];
 	char names[NODES_MAX][12];
-	struct sb_plan_input input = { .nodes = nodes, .n_nodes = nodes_wanted(w) };
+	struct sb_plan_input input = { .nodes = nodes, .n_nodes = sb_plan_nodes_wanted(w) };
 
+	if (input.n_nodes > NODES_MAX)
+		input.n_nodes = NODES_MAX;
 	for (size_t i = 0; i < input.n_nodes; i++) {
 		snprintf(names[i], sizeof(names[i]), "node%zu", i + 1);
 		nodes[i] = (struct sb_plan_node){ names[i], names[i], names[i], 47101 };

@@ -10,7 +10,7 @@
 
 #define RUN_OPT(member) offsetof(struct run_opts, member)
 
-static const struct opt override_options[] = {
+const struct opt run_override_options[] = {
 	{ OPT_INT, 0, "tp", "tensor-parallel", "N", "tensor parallel size", RUN_OPT(tp), 1, 1024 },
 	{ OPT_INT, 0, "pp", "pipeline-parallel", "N", "pipeline parallel size", RUN_OPT(pp), 1,
 			1024 },
@@ -31,7 +31,7 @@ static const struct opt override_options[] = {
 	{ OPT_END },
 };
 
-static const struct opt container_options[] = {
+const struct opt run_container_options[] = {
 	{ OPT_TEXT, 0, "memory-limit", NULL, "SIZE", "most memory of a container, \"100g\"",
 			RUN_OPT(memory_limit) },
 	{ OPT_FLAG, 0, "rootful", NULL, NULL,
@@ -45,6 +45,20 @@ static const struct opt container_options[] = {
 	{ OPT_TEXT, 0, "container-name", NULL, "NAME", "name of the job instead of its id",
 			RUN_OPT(container_name) },
 	{ OPT_FLAG, 0, "no-rm", NULL, NULL, "keep containers after their end", RUN_OPT(no_rm) },
+	{ OPT_END },
+};
+
+const struct opt run_rank_options[] = {
+	{ OPT_FLAG, 0, "solo", NULL, NULL, "use one node only", RUN_OPT(solo) },
+	{ OPT_INT, 0, "init-port", NULL, "N", "port at which ranks meet (25000)",
+			RUN_OPT(init_port), 1, 65535 },
+	{ OPT_INT, 0, "ray-port", NULL, "N", "port at which Ray nodes meet (46379)",
+			RUN_OPT(ray_port), 1, 65535 },
+	{ OPT_FLAG, 0, "dashboard", NULL, NULL,
+			"Ray's dashboard, at the head's address; without a password",
+			RUN_OPT(dashboard) },
+	{ OPT_INT, 0, "dashboard-port", NULL, "N", "its port (8265)", RUN_OPT(dashboard_port), 1,
+			65535 },
 	{ OPT_END },
 };
 
@@ -67,11 +81,11 @@ static const struct opt gone_options[] = {
 
 const struct opt run_options[] = {
 	{ OPT_GROUP, .name = "Nodes", .at = RUN_OPT(hosts), .group = host_options },
-	{ OPT_GROUP, .name = "Recipe overrides", .at = 0, .group = override_options },
-	{ OPT_GROUP, .name = "Containers", .at = 0, .group = container_options },
+	{ OPT_GROUP, .name = "Recipe overrides", .at = 0, .group = run_override_options },
+	{ OPT_GROUP, .name = "Containers", .at = 0, .group = run_container_options },
+	{ OPT_GROUP, .name = "Ranks", .at = 0, .group = run_rank_options },
 	{ OPT_GROUP, .name = "Gone", .at = 0, .group = gone_options },
 	{ OPT_FLAG, 'n', "dry-run", NULL, NULL, "print the plan; start nothing", RUN_OPT(dry_run) },
-	{ OPT_FLAG, 0, "solo", NULL, NULL, "use one node only", RUN_OPT(solo) },
 	{ OPT_FLAG, 0, "ensure", NULL, NULL, "do nothing when the job runs already",
 			RUN_OPT(ensure) },
 	{ OPT_FLAG, 0, "no-follow", NULL, NULL, "return when the job is ready",
@@ -82,15 +96,6 @@ const struct opt run_options[] = {
 	{ OPT_FLAG, 0, "trust", NULL, NULL,
 			"let the recipe's hooks act on this machine without asking",
 			RUN_OPT(trust) },
-	{ OPT_INT, 0, "init-port", NULL, "N", "port at which ranks meet (25000)",
-			RUN_OPT(init_port), 1, 65535 },
-	{ OPT_INT, 0, "ray-port", NULL, "N", "port at which Ray nodes meet (46379)",
-			RUN_OPT(ray_port), 1, 65535 },
-	{ OPT_FLAG, 0, "dashboard", NULL, NULL,
-			"Ray's dashboard, at the head's address; without a password",
-			RUN_OPT(dashboard) },
-	{ OPT_INT, 0, "dashboard-port", NULL, "N", "its port (8265)", RUN_OPT(dashboard_port), 1,
-			65535 },
 	{ OPT_INT, 0, "ready-timeout", NULL, "SECONDS",
 			"longest wait for the job to be ready (3600)", RUN_OPT(ready_timeout), 1,
 			604800 },
@@ -103,25 +108,6 @@ const struct opt run_options[] = {
 			RUN_OPT(json) },
 	{ OPT_END },
 };
-
-static void print_diags(struct launch *l, const struct sb_diags *diags)
-{
-	static const char *const tags[] = { "Note", "Warning", "Error" };
-
-	for (size_t i = 0; i < diags->n; i++) {
-		const struct sb_diag *d = &diags->items[i];
-		char place[64] = "";
-
-		if (d->level == SB_DIAG_NOTE && l->cli->global.quiet)
-			continue;
-		if (d->line)
-			snprintf(place, sizeof(place), ":%u:%u: ", d->line, d->col);
-		fprintf(stderr, "%s%s:%s %s%s%s\n",
-				sb_color(stderr, d->level == SB_DIAG_NOTE ? SB_BOLD : SB_YELLOW),
-				tags[d->level], sb_color(stderr, SB_PLAIN),
-				d->line ? l->recipe.path : "", place, d->text);
-	}
-}
 
 /* Every node must answer before a plan is made for it; a dry run says who does not. */
 static int ask_nodes(struct launch *l, const struct run_opts *opts, struct fleet *fleet)
@@ -214,7 +200,7 @@ static int add_fabric(struct launch *l, const struct run_opts *opts, const struc
 
 	if (diags.n)
 		sb_progress_break(&l->progress);
-	print_diags(l, &diags);
+	launch_print_diags(l, &diags);
 	sb_diags_done(&diags);
 	if (rc < 0)
 		return cli_fail(l->cli, &err);
@@ -454,7 +440,7 @@ static int plan_and_start(struct launch *l, const struct run_opts *opts, const c
 	rc = run_compile(l, opts, &diags, &err);
 	if (rc < 0 || diags.n)
 		sb_progress_break(&l->progress);
-	print_diags(l, &diags);
+	launch_print_diags(l, &diags);
 	sb_diags_done(&diags);
 	if (rc < 0)
 		return cli_fail(l->cli, &err);

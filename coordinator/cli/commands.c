@@ -67,6 +67,13 @@ static const char completion_details[] =
 		"source`. Commands, options, recipes, saved clusters and nodes are completed, from "
 		"what is on this machine.";
 
+static const char explain_details[] =
+		"Options are as for `run`. Shown is what each rank would execute: every word of "
+		"its "
+		"command, its environment, mounts and container settings, and where they come "
+		"from: "
+		"a line of the recipe, an option, the saved cluster, or the runtime. No node is "
+		"asked; without any, --nodes says how many there would be.";
 static const char validate_details[] =
 		"RECIPE is as for `run`, or a folder, which means every *.yaml and *.yml below it. "
 		"Findings come with file, line and column, what to do, and where the knowledge is "
@@ -119,6 +126,9 @@ const struct command commands[] = {
 			.run = cmd_recipe_vram },
 	{ "recipe show", "RECIPE", "show a recipe", show_details, OPTS(show_options, show_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_show },
+	{ "recipe explain", "RECIPE", "say where everything in a launch comes from",
+			explain_details, OPTS(explain_options, explain_opts), .min_args = 1,
+			.max_args = 1, .run = cmd_recipe_explain },
 	{ "recipe validate", "RECIPE...", "say what is wrong with recipes", validate_details,
 			OPTS(validate_options, validate_opts), .min_args = 1,
 			.max_args = TARGETS_MAX, .run = cmd_recipe_validate },

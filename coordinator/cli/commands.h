@@ -55,7 +55,16 @@ struct run_opts {
 	bool strict, no_lint;
 };
 extern const struct opt run_options[];
+/* Groups of them that decide what the plan is; for a struct run_opts. */
+extern const struct opt run_override_options[], run_container_options[], run_rank_options[];
 int cmd_run(struct cli *cli, const struct call *call);
+
+struct explain_opts {
+	struct run_opts run;
+	struct opt_int nodes;
+};
+extern const struct opt explain_options[];
+int cmd_recipe_explain(struct cli *cli, const struct call *call);
 
 struct validate_opts {
 	bool strict, json;

@@ -12,6 +12,8 @@ void launch_done(struct launch *l)
 {
 	if (l->plan)
 		sparkbus__launch_plan__free_unpacked(l->plan, NULL);
+	sb_plan_sources_done(&l->sources);
+	sb_workload_free(l->workload);
 	cli_nodes_done(&l->nodes);
 	sb_mask_done(&l->mask);
 	recipe_source_done(&l->recipe);

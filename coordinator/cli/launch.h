@@ -16,12 +16,15 @@ struct launch {
 	struct cli *cli;
 	struct cli_nodes nodes;
 	struct recipe_source recipe;
+	struct sb_workload *workload;
 	Sparkbus__LaunchPlan *plan;
-	const struct cli_node **ranks; /* node of each rank of the plan, in rank order */
-	bool *leased;                  /* per rank */
-	struct sb_rules *rules;        /* lint; NULL when it was left out */
-	struct sb_facts *facts;        /* of the launch; NULL with the rules */
-	struct sb_mask mask;           /* values of the plan that must not be shown */
+	struct sb_plan_sources sources; /* of the plan; texts are the workload's */
+	bool no_trees;                  /* hooks bring no files of this workstation */
+	const struct cli_node **ranks;  /* node of each rank of the plan, in rank order */
+	bool *leased;                   /* per rank */
+	struct sb_rules *rules;         /* lint; NULL when it was left out */
+	struct sb_facts *facts;         /* of the launch; NULL with the rules */
+	struct sb_mask mask;            /* values of the plan that must not be shown */
 	struct sb_progress progress;
 	uint8_t *cursor; /* of the leader's events, taken before the commit */
 	size_t cursor_len;
@@ -33,7 +36,8 @@ struct launch {
 void launch_done(struct launch *l);
 
 struct run_opts;
-/** Compile l->recipe.path for l->nodes into l->plan (run_compile.c) and bind it. Remarks go to
+/** Compile l->recipe.path for l->nodes into l->workload and l->plan (run_compile.c) and bind it.
+ * Remarks go to
  * @diags, also when it fails. */
 int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
 		struct sb_err *err);
@@ -44,6 +48,13 @@ struct fleet;
 int run_fabric(struct launch *l, const struct fleet *fleet, struct sb_diags *diags,
 		bool *ret_warned, struct sb_err *err);
 
+/** Find and compile @target to be looked at; no node is asked. With @nodes there are so many of
+ * them: "node1" and on, whose names are their addresses. Without hosts and default cluster there
+ * are as many as the recipe asks for. Remarks are printed. */
+int launch_look(struct launch *l, const struct run_opts *opts, const struct opt_int *nodes,
+		const char *target, struct sb_err *err);
+/** Remarks of a compile, on stderr. */
+void launch_print_diags(const struct launch *l, const struct sb_diags *diags);
 /** Fill ranks and mask from the plan. */
 int launch_bind(struct launch *l, struct sb_err *err);
 /** Prepare every rank; fetch a missing image and prepare again. */

@@ -11,7 +11,8 @@
 #define RAY_DASHBOARD_PORT 8265
 #define SECRET_HEX         (4 * SB_WIRE_ID_BYTES)
 
-#define OVERRIDES_MAX 256
+#define OVERRIDES_MAX  256
+#define LOOK_NODES_MAX 256
 
 struct overrides {
 	struct sb_override items[OVERRIDES_MAX];
@@ -136,13 +137,12 @@ static int new_secret(char ret[SECRET_HEX + 1], struct sb_err *err)
 int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
 		struct sb_err *err)
 {
-	SB_CLEANUP(sb_workload_freep) struct sb_workload *workload = NULL;
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
 	SB_CLEANUP(sb_freep) struct sb_plan_node *nodes = calloc(l->nodes.n, sizeof(*nodes));
 	struct sb_plan_input input = { .nodes = nodes, .n_nodes = l->nodes.n, .solo = opts->solo };
 	SB_CLEANUP(hook_trees_freep) struct hook_trees *trees = calloc(1, sizeof(*trees));
 	char *name, secret[SECRET_HEX + 1];
-	int rc = nodes && trees ? resolve_workload(l, opts, diags, &text, &workload, err)
+	int rc = nodes && trees ? resolve_workload(l, opts, diags, &text, &l->workload, err)
 				: sb_err_nomem(err);
 
 	if (rc < 0)
@@ -169,15 +169,15 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	input.n_labels = opts->label.n;
 	input.secret = secret;
 	rc = new_secret(secret, err);
-	if (rc == 0)
-		rc = hook_trees_read(l, workload, trees, err);
+	if (rc == 0 && !l->no_trees)
+		rc = hook_trees_read(l, l->workload, trees, err);
 	if (rc < 0)
 		return rc;
-	input.trees = trees->views;
+	input.trees = l->no_trees ? NULL : trees->views;
 	input.n_trees = trees->n;
-	rc = sb_plan_compile(workload, &input, diags, &l->plan, err);
+	rc = sb_plan_explain(l->workload, &input, diags, &l->plan, &l->sources, err);
 	if (rc == 0 && !opts->no_lint)
-		rc = gather_facts(l, workload, sb_strbuf_str(&text), diags, err);
+		rc = gather_facts(l, l->workload, sb_strbuf_str(&text), diags, err);
 	if (rc < 0)
 		return rc;
 	/* Which registry a recipe came from is known here only. */
@@ -188,4 +188,86 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 		free(l->plan->recipe);
 	l->plan->recipe = name;
 	return launch_bind(l, err);
+}
+
+void launch_print_diags(const struct launch *l, const struct sb_diags *diags)
+{
+	static const char *const tags[] = { "Note", "Warning", "Error" };
+
+	for (size_t i = 0; i < diags->n; i++) {
+		const struct sb_diag *d = &diags->items[i];
+		char place[64] = "";
+
+		if (d->level == SB_DIAG_NOTE && l->cli->global.quiet)
+			continue;
+		if (d->line)
+			snprintf(place, sizeof(place), ":%u:%u: ", d->line, d->col);
+		fprintf(stderr, "%s%s:%s %s%s%s\n",
+				sb_color(stderr, d->level == SB_DIAG_NOTE ? SB_BOLD : SB_YELLOW),
+				tags[d->level], sb_color(stderr, SB_PLAIN),
+				d->line ? l->recipe.path : "", place, d->text);
+	}
+}
+
+static int pretend(struct launch *l, size_t n, struct sb_err *err)
+{
+	struct cli_nodes *nodes = &l->nodes;
+
+	nodes->items = calloc(n, sizeof(*nodes->items));
+	nodes->label = strdup("nodes that need not be there");
+	if (!nodes->items || !nodes->label)
+		return sb_err_nomem(err);
+	for (; nodes->n < n; nodes->n++) {
+		struct cli_node *item = &nodes->items[nodes->n];
+		char name[32];
+
+		snprintf(name, sizeof(name), "node%zu", nodes->n + 1);
+		item->host = strdup(name);
+		item->node.name = strdup(name);
+		item->node.address = strdup(name);
+		item->node.peer_port = SB_PEER_PORT;
+		if (!item->host || !item->node.name || !item->node.address)
+			return sb_err_nomem(err);
+	}
+	return 0;
+}
+
+/* Without a word about nodes: those of the default cluster; where there is none, as many as the
+ * recipe asks for. */
+static int any_nodes(struct launch *l, const struct run_opts *opts, struct sb_err *err)
+{
+	SB_CLEANUP(sb_workload_freep) struct sb_workload *w = NULL;
+	unsigned n;
+	int rc;
+
+	if (hosts_resolve(l->cli, &opts->hosts, HOSTS_MUST, &l->nodes, NULL) == 0)
+		return 0;
+	rc = resolve_workload(l, opts, NULL, NULL, &w, err);
+	if (rc < 0)
+		return rc;
+	n = opts->solo ? 1 : sb_plan_nodes_wanted(w);
+	return pretend(l, n > LOOK_NODES_MAX ? LOOK_NODES_MAX : n, err);
+}
+
+int launch_look(struct launch *l, const struct run_opts *opts, const struct opt_int *nodes,
+		const char *target, struct sb_err *err)
+{
+	const struct host_opts *hosts = &opts->hosts;
+	struct sb_diags diags = SB_DIAGS_INIT;
+	struct run_opts own = *opts;
+	int rc = recipe_find(target, &l->recipe, err);
+
+	own.no_lint = true;
+	l->no_trees = true;
+	if (rc == 0 && nodes->text)
+		rc = pretend(l, (size_t)nodes->value, err);
+	else if (rc == 0 && (hosts->hosts || hosts->hosts_file || hosts->cluster))
+		rc = hosts_resolve(l->cli, hosts, HOSTS_MUST, &l->nodes, err);
+	else if (rc == 0)
+		rc = any_nodes(l, &own, err);
+	if (rc == 0)
+		rc = run_compile(l, &own, &diags, err);
+	launch_print_diags(l, &diags);
+	sb_diags_done(&diags);
+	return rc;
 }

@@ -78,10 +78,17 @@ static void put_env(struct sb_env *env, size_t *n, const struct sb_env *var)
 {
 	size_t i = 0;
 
+	struct sb_env before;
+
 	while (i < *n && strcmp(env[i].name, var->name) != 0)
 		i++;
+	before = i < *n ? env[i] : (struct sb_env){ 0 };
 	env[i] = *var;
 	*n += i == *n;
+	if (before.source.line) { /* the recipe's own word was not taken */
+		env[i].source.instead = before.value;
+		env[i].source.instead_line = before.source.line;
+	}
 }
 
 static int compare_env(const void *a, const void *b)

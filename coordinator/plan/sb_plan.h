@@ -83,6 +83,9 @@ int sb_plan_explain(const struct sb_workload *workload, const struct sb_plan_inp
  * was. On failure @plan may have some of it. */
 int sb_plan_add_fabric(Sparkbus__LaunchPlan *plan, const struct sb_fabric *fabric,
 		struct sb_diags *diags, bool *ret_warned, struct sb_err *err);
+/** As many nodes as the recipe asks for, at least 1: what its parallelism needs, or its min_nodes.
+ */
+unsigned sb_plan_nodes_wanted(const struct sb_workload *workload);
 
 /** Whether the value of a variable called @name must not be shown. */
 bool sb_plan_env_is_secret(const char *name);

@@ -124,6 +124,19 @@ int sb_plan_trim(const struct sb_workload *w, const struct sb_runtime *runtime,
 	return 0;
 }
 
+unsigned sb_plan_nodes_wanted(const struct sb_workload *w)
+{
+	const struct sb_runtime *runtime;
+	unsigned n = 0, min = sb_workload_min_nodes(w);
+
+	if (sb_workload_mode(w) == SB_MODE_SOLO)
+		return 1;
+	if (sb_runtime_find(sb_workload_runtime(w), &runtime, NULL) < 0 ||
+			runtime->required(w, &n, NULL) < 0)
+		n = 0;
+	return n > min ? n : min;
+}
+
 /* --- what this version does not have --- */
 
 static bool is_set(const struct sb_yaml_node *node)

@@ -403,23 +403,22 @@ static void note_unknown(const struct sb_workload *w, const struct sb_override *
 					cluster[i].key);
 }
 
-static struct sb_source source_of(
-		const struct source *src, const struct sb_override *cluster, size_t n_cluster)
+static struct sb_source source_of(const struct source *src)
 {
-	bool by_cluster = false;
+	struct sb_source source = { .section = "executor_config", .name = src->setting->key };
 
-	if (src->node)
-		return (struct sb_source){ .kind = SB_SOURCE_RECIPE,
-			.section = "executor_config",
-			.name = src->setting->key,
-			.line = sb_yaml_line(src->node),
-			.col = sb_yaml_col(src->node) };
-	for (size_t i = 0; i < n_cluster; i++)
-		by_cluster = by_cluster || cluster[i].value == src->text;
-	if (src->text == src->setting->built_in)
+	if (!src->node && src->text == src->setting->built_in)
 		return (struct sb_source){ .kind = SB_SOURCE_BUILT_IN };
-	return (struct sb_source){ .kind = by_cluster ? SB_SOURCE_CLUSTER : SB_SOURCE_OVERRIDE,
-		.name = src->origin };
+	if (src->node) {
+		source.kind = SB_SOURCE_RECIPE;
+		source.line = sb_yaml_line(src->node);
+		source.col = sb_yaml_col(src->node);
+		return source;
+	}
+	/* An option of the operator's may stand below the recipe, too: --rootful. */
+	source.kind = *src->origin == '-' ? SB_SOURCE_OVERRIDE : SB_SOURCE_CLUSTER;
+	source.option = src->origin;
+	return source;
 }
 
 struct sb_source sb_workload_executor_source(const struct sb_workload *w, const char *key)
@@ -448,7 +447,7 @@ int sb_executor_resolve(struct sb_workload *w, const struct sb_override *overrid
 		rc = take(w, &src);
 		if (rc < 0)
 			return rc;
-		w->executor_sources[i] = source_of(&src, cluster, n_cluster);
+		w->executor_sources[i] = source_of(&src);
 	}
 	if (*w->executor.restart_policy)
 		w->executor.auto_remove = false; /* the engine refuses both */

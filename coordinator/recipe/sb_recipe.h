@@ -29,10 +29,10 @@ enum sb_source_kind {
 };
 struct sb_source {
 	enum sb_source_kind kind;
-	const char *section; /* of a recipe's key: "defaults", "env", ...; "" at the top, NULL else
-			      */
-	const char *name;    /* key of the recipe; "-o", "--tp", ...; NULL = none */
-	unsigned line, col;  /* in the recipe; 0 = not from there */
+	/* Of the recipe or what overrides it: "defaults" and "port"; "" and "model"; NULL else. */
+	const char *section, *name;
+	const char *option; /* of an override: "-o", "--tp", ...; NULL else */
+	unsigned line, col; /* in the recipe; 0 = not from there */
 	/* What an override took the place of in the recipe: text (NULL = nothing) and line. */
 	const char *instead;
 	unsigned instead_line;

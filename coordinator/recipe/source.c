@@ -19,7 +19,8 @@ static struct sb_source value_source(const struct sb_value *value)
 	return (struct sb_source){
 		.kind = in_recipe ? SB_SOURCE_RECIPE : SB_SOURCE_OVERRIDE,
 		.section = in_recipe && !value->in_defaults ? "" : "defaults",
-		.name = in_recipe ? value->key : value->origin,
+		.name = value->key,
+		.option = in_recipe ? NULL : value->origin,
 		.line = value->line,
 		.col = value->col,
 		.instead = value->instead,
@@ -49,7 +50,9 @@ struct sb_source sb_workload_image_source(const struct sb_workload *w)
 
 	if (w->image_is_override)
 		return (struct sb_source){ .kind = SB_SOURCE_OVERRIDE,
-			.name = "--image",
+			.section = "",
+			.name = "container",
+			.option = "--image",
 			.instead = sb_node_truthy(node) ? sb_yaml_str(node) : NULL,
 			.instead_line = sb_node_truthy(node) ? sb_yaml_line(node) : 0 };
 	if (!w->image[strspn(w->image, " \t\r\n")])

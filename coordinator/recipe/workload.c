@@ -141,9 +141,10 @@ static bool is_name_option(const struct sb_override *o)
 /* "env.NAME" */
 static int put_env(struct sb_workload *w, const struct sb_value *value, const char *text)
 {
-	struct sb_source source = {
-		.kind = SB_SOURCE_OVERRIDE, .section = "env", .name = value->origin
-	};
+	struct sb_source source = { .kind = SB_SOURCE_OVERRIDE,
+		.section = "env",
+		.name = value->key + 4,
+		.option = value->origin };
 	const struct env_list *own = &w->recipe->env;
 
 	for (size_t i = 0; i < own->n; i++)

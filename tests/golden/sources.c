@@ -65,7 +65,7 @@ static bool piece_holds(const struct sb_workload *w, const struct sb_strbuf *fil
 						is_in_line(text, len, value->text,
 								strlen(value->text)));
 	case SB_SOURCE_OVERRIDE:
-		return !strcmp(source.name, "-o") && !source.line;
+		return !strcmp(source.option, "-o") && !source.line;
 	default:
 		return !source.line;
 	}

@@ -109,10 +109,11 @@ START_TEST(an_override_tells_what_it_took_the_place_of)
 	struct fixture f = explain("model: m\ndefaults:\n  port: 8000\n", o, 3, NULL, 1);
 	struct sb_source port = source_of(&f, 0, "9000"), dtype = source_of(&f, 0, "half");
 
-	check(&f, 0, "--port", SB_SOURCE_OVERRIDE, "--port", 0);
+	check(&f, 0, "--port", SB_SOURCE_OVERRIDE, "port", 0);
+	ck_assert_str_eq(port.option, "--port");
 	ck_assert_str_eq(port.instead, "8000"); /* the recipe's, not the other option's */
 	ck_assert_uint_eq(port.instead_line, 3);
-	ck_assert_str_eq(dtype.name, "-o");
+	ck_assert_str_eq(dtype.option, "-o");
 	ck_assert_ptr_null(dtype.instead);
 	done(&f);
 }
@@ -222,7 +223,7 @@ START_TEST(variables_have_their_sources)
 	ck_assert_uint_eq(env_of(&f, "A")->line, 3);
 	ck_assert_str_eq(env_of(&f, "A")->section, "env");
 	ck_assert_int_eq(env_of(&f, "B")->kind, SB_SOURCE_OVERRIDE);
-	ck_assert_str_eq(env_of(&f, "B")->name, "-o");
+	ck_assert_str_eq(env_of(&f, "B")->option, "-o");
 	ck_assert_str_eq(env_of(&f, "B")->instead, "1");
 	ck_assert_uint_eq(env_of(&f, "B")->instead_line, 4);
 	ck_assert_int_eq(env_of(&f, "OMP_NUM_THREADS")->kind, SB_SOURCE_RECIPE);
