@@ -149,7 +149,7 @@ is "$(grep -c ': refused$' <<<"$out")" 6 "all are refused" || diag "$out"
 like "$(cat "$scratch/worker")" "refused a caller from ${address[0]}" "the worker's log tells"
 run_expect 0 "and then the launch's own" \
 	in_node 0 "$scratch/0/.sparkbus/mpi/start" run 25000 "${address[1]}" ' orted' --help
-worker_ends 0 "is obeyed"
+worker_ends 1 "is obeyed" # orted ends so after its help
 like "$(cat "$scratch/worker")" 'Usage: orted' "and is what was asked for"
 
 # --- ends ---
