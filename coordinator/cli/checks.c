@@ -157,7 +157,9 @@ void checks_print(FILE *out, const char *path, const struct sb_finding *f, bool 
 		fprintf(out, "%s%s%s:%s ", sb_strbuf_str(&place), color, looks[f->severity].word,
 				plain);
 	fprintf(out, "%s [%s]\n", f->message, f->rule.id);
-	if (*f->fix)
+	if (f->accepted)
+		fprintf(out, "  accepted: %s\n", f->accepted);
+	else if (*f->fix)
 		fprintf(out, "  fix: %s\n", f->fix);
 	if (source_too)
 		fprintf(out, "  source: %s\n", f->rule.source);
@@ -165,11 +167,11 @@ void checks_print(FILE *out, const char *path, const struct sb_finding *f, bool 
 
 json_t *checks_json(const struct sb_finding *f)
 {
-	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:i, s:i, s:s}", "id", f->rule.id,
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:i, s:i, s:s, s:s*}", "id", f->rule.id,
 			"severity", sb_severity_name(f->severity), "fatal", (int)f->fatal,
 			"message", f->message, "fix", f->fix, "source", f->rule.source, "line",
 			(int)f->place.line, "column", (int)f->place.col, "origin",
-			f->place.origin ? f->place.origin : "recipe");
+			f->place.origin ? f->place.origin : "recipe", "accepted", f->accepted);
 }
 
 size_t checks_count(const struct sb_findings *findings, enum sb_severity severity)
@@ -177,6 +179,6 @@ size_t checks_count(const struct sb_findings *findings, enum sb_severity severit
 	size_t n = 0;
 
 	for (size_t i = 0; i < findings->n; i++)
-		n += findings->items[i].severity == severity;
+		n += findings->items[i].severity == severity && !findings->items[i].accepted;
 	return n;
 }

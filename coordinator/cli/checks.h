@@ -26,8 +26,9 @@ int checks_add_nodes(struct sb_facts *facts, const Sparkbus__NodeState *const *s
  * place, as `run` does. @source_too adds where the knowledge is from. */
 void checks_print(FILE *out, const char *path, const struct sb_finding *finding, bool tag_first,
 		bool source_too);
+/** "accepted" has the recipe's reason, and is left out where there is none. */
 json_t *checks_json(const struct sb_finding *finding);
-/** How many findings are of @severity. */
+/** How many findings are of @severity, without those that the recipe accepts. */
 size_t checks_count(const struct sb_findings *findings, enum sb_severity severity);
 
 #endif

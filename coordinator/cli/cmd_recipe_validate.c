@@ -30,7 +30,7 @@ struct report {
 	const char *path, *name;
 	struct sb_diags diags; /* of the format */
 	struct sb_findings findings;
-	size_t errors, warnings, hints;
+	size_t errors, warnings, hints, accepted;
 };
 
 static void report_done(struct report *r)
@@ -104,6 +104,8 @@ static void count(struct report *r)
 	r->errors += checks_count(&r->findings, SB_SEVERITY_ERROR);
 	r->warnings += checks_count(&r->findings, SB_SEVERITY_WARNING);
 	r->hints = checks_count(&r->findings, SB_SEVERITY_INFO);
+	for (size_t i = 0; i < r->findings.n; i++)
+		r->accepted += r->findings.items[i].accepted != NULL;
 }
 
 /* --- telling --- */
@@ -156,13 +158,16 @@ static void print_counts(const struct report *r)
 
 static void print_report(const struct validation *v, const struct report *r, bool good)
 {
-	bool quiet = v->cli->global.quiet;
+	bool quiet = v->cli->global.quiet, verbose = v->cli->global.verbose;
 
 	for (size_t i = 0; i < r->diags.n; i++)
 		print_diag(r, &r->diags.items[i]);
-	for (size_t i = 0; i < r->findings.n; i++)
-		if (!quiet || r->findings.items[i].severity > SB_SEVERITY_INFO)
-			checks_print(stdout, r->path, &r->findings.items[i], false, true);
+	for (size_t i = 0; i < r->findings.n; i++) {
+		const struct sb_finding *f = &r->findings.items[i];
+
+		if (f->accepted ? verbose : !quiet || f->severity > SB_SEVERITY_INFO)
+			checks_print(stdout, r->path, f, false, true);
+	}
 	if (quiet && good)
 		return;
 	if (good && !r->warnings && !r->hints) {
@@ -172,7 +177,10 @@ static void print_report(const struct validation *v, const struct report *r, boo
 		print_counts(r);
 		puts(".");
 	}
-	if (v->cli->global.verbose)
+	if (r->accepted)
+		printf("  The recipe accepts %zu finding%s%s.\n", r->accepted, plural(r->accepted),
+				verbose ? "" : " (-v says which, and why)");
+	if (verbose)
 		printf("  %zu rules could not be checked: they ask about nodes, clients or a model "
 		       "that nobody described.\n",
 				r->findings.unknown);
@@ -180,7 +188,7 @@ static void print_report(const struct validation *v, const struct report *r, boo
 
 static json_t *to_json(const struct report *r, bool good)
 {
-	json_t *issues = json_array(), *findings = json_array();
+	json_t *issues = json_array(), *findings = json_array(), *accepted = json_array();
 
 	for (size_t i = 0; i < r->diags.n; i++) {
 		const struct sb_diag *d = &r->diags.items[i];
@@ -195,11 +203,13 @@ static json_t *to_json(const struct report *r, bool good)
 							(int)d->col));
 	}
 	for (size_t i = 0; i < r->findings.n; i++)
-		json_array_append_new(findings, checks_json(&r->findings.items[i]));
-	return json_pack("{s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:i}", "recipe",
+		json_array_append_new(r->findings.items[i].accepted ? accepted : findings,
+				checks_json(&r->findings.items[i]));
+	return json_pack("{s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:o, s:i}", "recipe",
 			recipe_text_json(r->name), "path", recipe_text_json(r->path), "valid",
 			(int)good, "errors", (int)r->errors, "warnings", (int)r->warnings, "issues",
-			issues, "findings", findings, "not_checkable", (int)r->findings.unknown);
+			issues, "findings", findings, "accepted", accepted, "not_checkable",
+			(int)r->findings.unknown);
 }
 
 static int validate(struct validation *v, const struct recipe_source *source, struct sb_err *err)

@@ -158,7 +158,7 @@ static size_t print_findings(
 	for (size_t i = 0; i < findings->n; i++) {
 		const struct sb_finding *f = &findings->items[i];
 
-		if (f->severity <= SB_SEVERITY_INFO)
+		if (f->severity <= SB_SEVERITY_INFO || f->accepted)
 			continue;
 		if (!n++)
 			sb_progress_break(&l->progress);

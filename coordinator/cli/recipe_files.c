@@ -1,9 +1,10 @@
 /* The files that may be recipes: of this folder, and of the bundled tree, whose first-level
- * folders are the registries. */
+ * folders are families of the bundled recipes, or registries. */
 #include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "families.h"
 #include "recipes.h"
 #include "sb_fs.h"
 
@@ -128,9 +129,13 @@ static int add_folder(struct recipe_list *list, const char *dir, const char *reg
 
 static int add_registries(struct recipe_list *list, const char *root, struct sb_err *err)
 {
+	SB_CLEANUP(families_freep) struct families *families = NULL;
 	struct dirent **entries = NULL;
-	int n = scandir(root, &entries, visible, alphasort), rc = 0;
+	int rc = families_load(root, &families, err), n;
 
+	if (rc < 0)
+		return rc;
+	n = scandir(root, &entries, visible, alphasort);
 	for (int i = 0; i < n; i++) {
 		SB_CLEANUP(sb_freep) struct dirent *entry = entries[i];
 		SB_CLEANUP(sb_freep) char *dir = sb_fs_join(root, entry->d_name);
@@ -138,7 +143,8 @@ static int add_registries(struct recipe_list *list, const char *root, struct sb_
 		if (!strcmp(entry->d_name, RULES_FOLDER))
 			continue;
 		if (rc == 0)
-			rc = dir ? add_folder(list, dir, entry->d_name, 0, DEPTH_MAX, err)
+			rc = dir ? add_folder(list, dir, families_registry(families, entry->d_name),
+						   0, DEPTH_MAX, err)
 				 : sb_err_nomem(err);
 	}
 	free(entries);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "families.h"
 #include "options.h"
 #include "recipes.h"
 #include "sb_fs.h"
@@ -27,20 +28,38 @@ static int expand_home(const char *target, char **ret, struct sb_err *err)
 	return 0;
 }
 
+/* The first-level folder of the bundled tree in which @path lies. Return: its length; 0 = it does
+ * not. */
+static size_t folder_of(const char *path, const char *root, const char **ret)
+{
+	size_t len = strlen(root);
+
+	if (strncmp(path, root, len) != 0 || path[len] != '/' || !strchr(path + len + 1, '/'))
+		return 0;
+	*ret = path + len + 1;
+	return strcspn(*ret, "/");
+}
+
 /* What people call the recipe in @path: its stem, with its registry when it is a bundled one. */
 static int name_of(const char *path, char **ret, struct sb_err *err)
 {
 	SB_CLEANUP(sb_freep)
 	char *real = realpath(path, NULL), *root = realpath(recipe_bundled_root(), NULL);
-	const char *slash = strrchr(path, '/'), *stem = slash ? slash + 1 : path;
+	SB_CLEANUP(families_freep) struct families *families = NULL;
+	SB_CLEANUP(sb_freep) char *folder = NULL;
+	const char *slash = strrchr(path, '/'), *stem = slash ? slash + 1 : path, *from = "";
 	const char *dot = strrchr(stem, '.');
-	size_t len = root ? strlen(root) : 0;
+	size_t len = real && root ? folder_of(real, root, &from) : 0;
 	int stem_len = (int)(dot && dot > stem ? (size_t)(dot - stem) : strlen(stem)), n;
+	int rc = len ? families_load(root, &families, err) : 0;
 
-	if (real && root && !strncmp(real, root, len) && real[len] == '/' &&
-			strchr(real + len + 1, '/'))
-		n = asprintf(ret, "@%.*s/%.*s", (int)strcspn(real + len + 1, "/"), real + len + 1,
-				stem_len, stem);
+	if (rc < 0)
+		return rc;
+	folder = strndup(from, len);
+	if (!folder)
+		return sb_err_nomem(err);
+	if (len)
+		n = asprintf(ret, "@%s/%.*s", families_registry(families, folder), stem_len, stem);
 	else
 		n = asprintf(ret, "%.*s", stem_len, stem);
 	if (n >= 0)

@@ -24,9 +24,9 @@ struct recipe_list {
 	size_t seen; /* files looked at */
 };
 void recipe_list_done(struct recipe_list *list);
-/** Every file that may be a recipe: *.yaml and *.yml of this folder and below the bundled tree,
- * whose first-level folders are the registries. What cannot be read is left out; files beyond
- * a cap are too. */
+/** Every file that may be a recipe: *.yaml and *.yml of this folder and below the bundled tree.
+ * There a first-level folder is a family of the registry "bundled", or else a registry. What cannot
+ * be read is left out; files beyond a cap are too. */
 int recipe_list_fill(struct recipe_list *ret, struct sb_err *err);
 /** The same of the folder @dir and of those in it, as files of nobody. */
 int recipe_list_folder(const char *dir, struct recipe_list *ret, struct sb_err *err);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "sb_hooks.h"
 
 #define GIB            ((double)(1 << 30))
 #define JSON_DEPTH_MAX 3
@@ -142,6 +143,38 @@ static int put_each(struct gather *g, const char *name, const struct sb_yaml_nod
 	return rc < 0 || sb_yaml_size(node) ? rc : sb_facts_absent(g->facts, name, g->err);
 }
 
+/* "accept: {RULE: reason}"; one without a reason is none. */
+static int put_accepted(struct gather *g, const struct sb_yaml_node *map)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < sb_yaml_size(map) && i < SB_FACT_TEXTS_MAX; i++) {
+		const char *id = sb_yaml_str(sb_yaml_key(map, i));
+		SB_CLEANUP(sb_freep) char *text = NULL;
+
+		if (!*sb_yaml_str(sb_yaml_at(map, i)) || strchr(id, ' '))
+			continue;
+		if (asprintf(&text, "%s %s", id, sb_yaml_str(sb_yaml_at(map, i))) < 0)
+			return sb_err_nomem(g->err);
+		rc = sb_facts_set(g->facts, "recipe.accepted", text, NULL, g->err);
+	}
+	return rc < 0 ? rc : sb_facts_absent(g->facts, "recipe.accepted", g->err);
+}
+
+/* Hooks that cannot be read are somebody else's error. */
+static int put_hooks(struct gather *g)
+{
+	SB_CLEANUP(sb_hooks_done) struct sb_hooks hooks = { 0 };
+	int rc = 0;
+
+	if (sb_hooks_before(g->launch->workload, &hooks, NULL) < 0)
+		return 0;
+	for (size_t i = 0; rc == 0 && i < hooks.n; i++)
+		if (hooks.items[i].kind == SB_HOOK_COMMAND)
+			rc = put(g, "hook.before", hooks.items[i].text, NULL);
+	return rc < 0 ? rc : sb_facts_absent(g->facts, "hook.before", g->err);
+}
+
 static int put_metadata(struct gather *g)
 {
 	const struct sb_yaml_node *m = sb_workload_metadata(g->launch->workload);
@@ -152,7 +185,9 @@ static int put_metadata(struct gather *g)
 		rc = put_each(g, "recipe.tag", sb_yaml_get(m, "tags"));
 	if (rc == 0 && sb_yaml_type(users) == SB_YAML_INT)
 		rc = put_each(g, "recipe.users", users);
-	return rc;
+	return rc < 0 || sb_yaml_type(sb_yaml_get(m, "accept")) != SB_YAML_MAP
+			? rc
+			: put_accepted(g, sb_yaml_get(m, "accept"));
 }
 
 /* --- environment and container --- */
@@ -480,6 +515,8 @@ int sb_facts_gather(struct sb_facts *facts, const struct sb_rules *rules,
 		rc = put_model(&g);
 	if (rc == 0)
 		rc = put_metadata(&g);
+	if (rc == 0)
+		rc = put_hooks(&g);
 	if (rc == 0)
 		rc = put_executor(&g);
 	for (size_t i = 0; rc == 0 && i < launch->n_env; i++)

@@ -226,10 +226,28 @@ static int expand(const struct sb_facts *facts, const char *message, char **ret,
 	return 0;
 }
 
+/* The reason for which the recipe lives with what @id finds. An error is not lived with. */
+static const char *acceptance(
+		const struct sb_facts *facts, const char *id, enum sb_severity severity)
+{
+	struct fact_name name;
+	const struct fact *fact;
+	size_t len = strlen(id);
+
+	if (severity == SB_SEVERITY_ERROR || !lint_fact_name("recipe.accepted", &name))
+		return NULL;
+	fact = lint_fact(facts, &name);
+	for (size_t i = 0; i < fact->n; i++)
+		if (!strncmp(fact->texts[i], id, len) && fact->texts[i][len] == ' ')
+			return fact->texts[i] + len + 1;
+	return NULL;
+}
+
 static int add_finding(const struct sb_facts *facts, const struct rule *rule,
 		enum sb_severity severity, struct sb_findings *ret, struct sb_err *err)
 {
 	struct sb_finding *items = reallocarray(ret->items, ret->n + 1, sizeof(*items));
+	const char *reason = acceptance(facts, rule->info.id, severity);
 	struct sb_finding *finding;
 	int rc;
 
@@ -244,6 +262,10 @@ static int add_finding(const struct sb_facts *facts, const struct rule *rule,
 	rc = expand(facts, rule->info.message, &finding->message, err);
 	if (rc == 0)
 		rc = expand(facts, rule->info.fix, &finding->fix, err);
+	if (rc == 0 && reason && !(finding->accepted = strdup(reason)))
+		rc = sb_err_nomem(err);
+	if (rc == 0 && reason)
+		sb_text_clean(finding->accepted);
 	return rc < 0 ? rc : take_place(facts, rule, &finding->place, err);
 }
 
@@ -265,6 +287,7 @@ void sb_findings_done(struct sb_findings *findings)
 	for (size_t i = 0; i < findings->n; i++) {
 		free(findings->items[i].message);
 		free(findings->items[i].fix);
+		free(findings->items[i].accepted);
 		free((char *)findings->items[i].place.origin);
 	}
 	free(findings->items);

@@ -126,6 +126,7 @@ struct sb_finding {
 	enum sb_severity severity; /* as lowered by what is known about this case */
 	bool fatal;
 	char *message, *fix;   /* the rule's, with the values of facts; fix may be "" */
+	char *accepted;        /* why the recipe's author lives with it; NULL = nobody does */
 	struct sb_place place; /* origin is owned */
 };
 struct sb_findings {

@@ -118,6 +118,35 @@ START_TEST(warnings_fail_when_strict)
 }
 END_TEST
 
+START_TEST(what_a_recipe_accepts_is_told_on_request)
+{
+	json_t *json;
+
+	write_file("a.yaml",
+			"model: org/m\nruntime: vllm\ncontainer: \"vllm/vllm-openai:nightly\"\n"
+			"defaults: {gpu_memory_utilization: 0.85, max_model_len: 8192, "
+			"max_num_seqs: 4}\nmetadata: {accept: {IMG005: we like it new}}\n");
+	ck_run("recipe validate --strict a", 0);
+	ck_has("Recipe 'a' is valid.\n  The recipe accepts 1 finding (-v says which, and why).");
+	ck_not("IMG005");
+	ck_run("recipe validate --strict -v a", 0);
+	ck_has("a moving tag: the next pull may be another build [IMG005]\n"
+	       "  accepted: we like it new\n");
+	ck_run("recipe validate --json a", 0);
+	json = json_loads(output, 0, NULL);
+	ck_assert_uint_eq(json_array_size(json_object_get(json, "findings")), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(
+					 json_array_get(json_object_get(json, "accepted"), 0),
+					 "accepted")),
+			"we like it new");
+	json_decref(json);
+	ck_run("init --operator alice", 0);
+	ck_run("node add s1 127.0.0.1:1", 0);
+	ck_run("run a -H s1 -n --strict", 0);
+	ck_not("IMG005");
+}
+END_TEST
+
 START_TEST(one_bad_file_does_not_stop_the_others)
 {
 	ck_assert_int_eq(sb_fs_mkdirs("d/deep", 0700, NULL), 0);
@@ -290,6 +319,7 @@ int main(void)
 	tcase_add_test(tc, a_clean_recipe_is_valid);
 	tcase_add_test(tc, findings_come_with_place_fix_and_source);
 	tcase_add_test(tc, warnings_fail_when_strict);
+	tcase_add_test(tc, what_a_recipe_accepts_is_told_on_request);
 	tcase_add_test(tc, one_bad_file_does_not_stop_the_others);
 	tcase_add_test(tc, an_unknown_runtime_is_an_issue_and_a_missing_one_is_not);
 	tcase_add_test(tc, json_has_everything);

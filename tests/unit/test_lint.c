@@ -97,6 +97,7 @@ static void write_recipe(const struct sb_yaml_node *launch, struct sb_strbuf *ou
 	sb_strbuf_addf(out, "runtime: %s\n", runtime ? sb_yaml_str(runtime) : "vllm");
 	write_key("env", pick(launch, "env"), out);
 	write_key("executor_config", pick(launch, "executor"), out);
+	write_key("pre_exec", pick(launch, "pre_exec"), out);
 	write_key("metadata", pick(launch, "metadata"), out);
 	write_key("defaults", pick(launch, "defaults"), out);
 	sb_strbuf_addf(out, "command: |\n  %s %s\n", sb_yaml_str(pick(launch, "command")),
@@ -320,11 +321,11 @@ START_TEST(policies_change_what_they_say)
 }
 END_TEST
 
-/* Read by compute.c, and by nobody else. */
+/* Read by compute.c or lint.c, and by nobody else. */
 static bool is_input(const char *name)
 {
 	static const char *const inputs[] = { "model.bytes_per_param", "mem.kv_seq_gib",
-		"node.usable_gib", "node.util_others" };
+		"node.usable_gib", "node.util_others", "recipe.accepted" };
 
 	for (size_t i = 0; i < sb_countof(inputs); i++)
 		if (!strcmp(inputs[i], name))
@@ -342,6 +343,48 @@ START_TEST(no_fact_is_idle)
 		ck_assert(*meaning && kind < SB_FACT_KIND_COUNT_);
 	}
 	ck_assert(!sb_rules_use(rules, "env.NO_SUCH_VARIABLE"));
+}
+END_TEST
+
+/* --- what a recipe lives with --- */
+
+static const char *accepted(const char *launch, const char *id)
+{
+	static char reason[80];
+	struct sb_yaml_doc *doc = NULL;
+	struct sb_findings f;
+	const struct sb_finding *found;
+
+	ck_assert_int_eq(sb_yaml_parse("case", launch, strlen(launch), NULL, NULL, &doc, NULL), 0);
+	f = lint_case(sb_yaml_root(doc));
+	found = find(&f, id);
+	ck_assert_msg(found != NULL, "%s does not fire", id);
+	snprintf(reason, sizeof(reason), "%s", found->accepted ? found->accepted : "");
+	sb_findings_done(&f);
+	sb_yaml_free(doc);
+	return reason;
+}
+
+#define MOVING "image: 'vllm/vllm-openai:nightly'\nmetadata: "
+
+START_TEST(what_a_recipe_accepts_keeps_its_reason)
+{
+	ck_assert_str_eq(accepted(MOVING "{accept: {IMG005: no digest}}", "IMG005"), "no digest");
+	ck_assert_str_eq(accepted(MOVING "{accept: {IMG005: \"a\\eb\"}}", "IMG005"), "a b");
+	ck_assert_str_eq(accepted(MOVING "{accept: {IMG00: x, IMG0055: x}}", "IMG005"), "");
+	/* Without a reason nobody knows whether it is meant. */
+	ck_assert_str_eq(accepted(MOVING "{accept: {IMG005: }}", "IMG005"), "");
+	ck_assert_str_eq(accepted(MOVING "{accept: [IMG005]}", "IMG005"), "");
+	ck_assert_str_eq(accepted(MOVING "{accept: IMG005 x}", "IMG005"), "");
+}
+END_TEST
+
+START_TEST(an_error_is_not_lived_with)
+{
+	ck_assert_str_eq(accepted("image: 'vllm/vllm-openai:gemma4'\n"
+				  "metadata: {accept: {IMG006: it works here}}",
+					 "IMG006"),
+			"");
 }
 END_TEST
 
@@ -833,6 +876,8 @@ int main(void)
 	tcase_add_test(tc, twice_says_the_same);
 	tcase_add_test(tc, the_order_of_facts_does_not_matter);
 	tcase_add_test(tc, less_knowledge_never_says_more);
+	tcase_add_test(tc, what_a_recipe_accepts_keeps_its_reason);
+	tcase_add_test(tc, an_error_is_not_lived_with);
 	tcase_add_test(tc, findings_point_at_what_one_would_change);
 	tcase_add_test(tc, a_flag_is_found_in_every_style);
 	tcase_add_test(tc, flags_are_read_as_engines_read_them);

@@ -475,7 +475,16 @@ START_TEST(what_is_not_fetched_is_said)
 				     "defaults: {speculative_config: '{\"model\": \"d\"}'}\n",
 			1);
 
-	ck_assert_uint_eq(f.plan->n_warnings, 2);
+	ck_assert_uint_eq(f.plan->n_warnings, 1);
+	ck_assert(said(&f, SB_DIAG_NOTE,
+			"the draft model of speculative_config is not fetched: it must be in the "
+			"model "
+			"cache of every node"));
+	done(&f);
+	/* A folder of the container is nothing to fetch. */
+	f = plan(BASE "defaults: {speculative_config: '{\"model\": \"/opt/draft\"}'}\n", 1);
+	for (size_t i = 0; i < f.diags.n; i++)
+		ck_assert_ptr_null(strstr(f.diags.items[i].text, "draft"));
 	done(&f);
 }
 END_TEST
