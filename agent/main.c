@@ -186,6 +186,7 @@ static int make_telemetry(struct app *app, struct sb_err *err)
 	struct sb_telemetry_env env = {
 		.loop = app->agent.loop,
 		.proc_root = "/proc",
+		.sys_root = "/sys",
 		.nvml = "libnvidia-ml.so.1",
 		.say = on_telemetry,
 		.ctx = app,

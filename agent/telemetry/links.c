@@ -33,7 +33,7 @@ static const struct {
 static_assert(sb_countof(lists) == LINKS_KIND_COUNT_, "a row per kind");
 
 struct links {
-	sd_event *loop;
+	struct links_env env;
 	sd_event_source *source, *again;
 	int fd;
 	struct links_model *model;
@@ -46,7 +46,7 @@ struct links {
 	enum links_kind kind;
 	uint32_t seq;
 	uint64_t asked_ms;
-	unsigned changes, overflows;
+	unsigned overflows;
 	char error[96];
 };
 
@@ -77,7 +77,7 @@ static int on_again(sd_event_source *source, uint64_t usec, void *ctx)
 
 static void pause_asking(struct links *l)
 {
-	l->paused = sb_timer_once(l->loop, &l->again, AGAIN_MS, on_again, l, NULL) == 0;
+	l->paused = sb_timer_once(l->env.loop, &l->again, AGAIN_MS, on_again, l, NULL) == 0;
 }
 
 /* Ask for the next wanted list. One that fails is tried again after a pause. */
@@ -115,6 +115,12 @@ static void want_all(struct links *l)
 	l->asking = false; /* what is still to come of a list has an older seq */
 }
 
+static void tell_changed(struct links *l)
+{
+	if (l->env.changed)
+		l->env.changed(l->env.changed_ctx);
+}
+
 /* Remove what a list did not name, and tell of it. */
 static void sweep(struct links *l)
 {
@@ -149,7 +155,7 @@ static void finish(struct links *l)
 	}
 	if (l->kind == LINKS_LINK || l->kind == LINKS_ADDRESS) {
 		sweep(l);
-		l->changes++;
+		tell_changed(l);
 	} else
 		links_model_end(l->model, l->kind);
 }
@@ -178,7 +184,7 @@ static void take(struct links *l, const struct nlmsghdr *h)
 	if (!links_model_apply(l->model, h, &index))
 		return;
 	links_brief(l->model, index, &after);
-	l->changes++;
+	tell_changed(l);
 	links_news_tell(l->news, index, &before, &after, sb_now_boot_ms());
 	if (links_model_routes_stale(l->model))
 		l->wanted[LINKS_ROUTE] = true;
@@ -261,13 +267,12 @@ static int open_socket(struct links *l, struct sb_err *err)
 		setsockopt(l->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	if (bind(l->fd, (struct sockaddr *)&own, sizeof(own)) < 0)
 		return sb_err_errno(err, errno, "rtnetlink");
-	rc = sd_event_add_io(l->loop, &l->source, l->fd, EPOLLIN, on_readable, l);
+	rc = sd_event_add_io(l->env.loop, &l->source, l->fd, EPOLLIN, on_readable, l);
 	return rc < 0 ? sb_err_errno(err, -rc, "rtnetlink") : 0;
 }
 SB_DEFINE_CLEANUP(links_free, struct links *)
 
-int links_new(sd_event *loop, sb_telemetry_say_fn *say, void *ctx, struct links **ret,
-		struct sb_err *err)
+int links_new(const struct links_env *env, struct links **ret, struct sb_err *err)
 {
 	SB_CLEANUP(links_freep) struct links *l = calloc(1, sizeof(*l));
 	int rc;
@@ -275,9 +280,10 @@ int links_new(sd_event *loop, sb_telemetry_say_fn *say, void *ctx, struct links 
 	if (!l)
 		return sb_err_nomem(err);
 	l->fd = -1;
-	l->loop = sd_event_ref(loop);
+	l->env = *env;
+	sd_event_ref(l->env.loop);
 	l->model = links_model_new();
-	l->news = links_news_new(say, ctx);
+	l->news = links_news_new(env->say, env->say_ctx);
 	if (!l->model || !l->news)
 		return sb_err_nomem(err);
 	snprintf(l->error, sizeof(l->error), "not read yet");
@@ -300,7 +306,7 @@ void links_free(struct links *l)
 		close(l->fd);
 	links_model_free(l->model);
 	links_news_free(l->news);
-	sd_event_unref(l->loop);
+	sd_event_unref(l->env.loop);
 	free(l);
 }
 
@@ -312,11 +318,6 @@ struct links_model *links_get(struct links *l)
 const char *links_error(const struct links *l)
 {
 	return l->error;
-}
-
-unsigned links_changes(const struct links *l)
-{
-	return l->changes;
 }
 
 unsigned links_overflows(const struct links *l)

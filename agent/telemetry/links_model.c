@@ -233,3 +233,24 @@ void links_model_view(struct links_model *m, Sparkbus__FabricState *ret)
 	ret->management_interface = m->management_interface;
 	ret->management_address = m->management_address;
 }
+
+void links_model_add_hardware(Sparkbus__Link *link, const Sparkbus__Link *from)
+{
+	/* Read some time ago, when there may have been a carrier. */
+	bool carrier = link->has_carrier_case && link->carrier;
+
+	links_set(&link->driver, from->driver);
+	if (!*link->pci)
+		links_set(&link->pci, from->pci);
+	link->wireless = from->wireless;
+	link->has_speed_case = carrier ? from->has_speed_case : SPARKBUS__LINK__HAS_SPEED__NOT_SET;
+	link->speed_mbps = from->speed_mbps;
+	link->has_pcie_speed_case = from->has_pcie_speed_case;
+	link->pcie_mts = from->pcie_mts;
+	link->has_pcie_width_case = from->has_pcie_width_case;
+	link->pcie_width = from->pcie_width;
+	link->has_pcie_speed_max_case = from->has_pcie_speed_max_case;
+	link->pcie_max_mts = from->pcie_max_mts;
+	link->has_pcie_width_max_case = from->has_pcie_width_max_case;
+	link->pcie_max_width = from->pcie_max_width;
+}

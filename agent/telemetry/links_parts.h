@@ -48,6 +48,9 @@ void links_model_view(struct links_model *model, Sparkbus__FabricState *ret);
 /** The newest of interface @index, by itself; NULL when there is none. */
 const Sparkbus__Link *links_model_link(struct links_model *model, unsigned index);
 
+/** Add to @link, which is one of a view, what only sysfs knows of it. */
+void links_model_add_hardware(Sparkbus__Link *link, const Sparkbus__Link *from);
+
 /* --- news --- */
 
 #define LINKS_IPS_MAX 16u
@@ -77,17 +80,22 @@ void links_news_tick(struct links_news *news, struct links_model *model, uint64_
 /* --- the socket --- */
 
 struct links;
+struct links_env {
+	sd_event *loop;
+	sb_telemetry_say_fn *say;
+	void *say_ctx;
+	/* A link or an address changed: what else is known of them may be old. May be NULL. */
+	void (*changed)(void *ctx);
+	void *changed_ctx;
+};
 /** Read all, and then every change. Return: 0; an error where there is no rtnetlink. */
-int links_new(sd_event *loop, sb_telemetry_say_fn *say, void *ctx, struct links **ret,
-		struct sb_err *err);
+int links_new(const struct links_env *env, struct links **ret, struct sb_err *err);
 void links_free(struct links *links);
 struct links_model *links_get(struct links *links);
 /** "" once everything was read; else why not. */
 const char *links_error(const struct links *links);
 /** Once a second. */
 void links_tick(struct links *links);
-/** Counts up when a link or an address changed. */
-unsigned links_changes(const struct links *links);
 /** How often the kernel had to drop messages, after which everything was read anew. */
 unsigned links_overflows(const struct links *links);
 

@@ -400,3 +400,40 @@ Sparkbus__GpuState *nvml_read(struct nvml_session *s, const char *library)
 	}
 	return state;
 }
+
+/* --- on a thread of its own --- */
+
+struct gpu_session {
+	struct nvml_session nvml;
+	char library[]; /* name to open */
+};
+
+static void *read_session(void *ctx)
+{
+	struct gpu_session *session = ctx;
+
+	return nvml_read(&session->nvml, session->library);
+}
+
+static void free_state(void *state)
+{
+	sparkbus__gpu_state__free_unpacked(state, NULL);
+}
+
+static void free_session(void *ctx)
+{
+	nvml_done(&((struct gpu_session *)ctx)->nvml);
+	free(ctx);
+}
+
+int nvml_reader_new(const char *library, struct reader **ret, struct sb_err *err)
+{
+	static const struct reader_ops ops = { "the GPU", read_session, free_state, free_session };
+	size_t size = strlen(library) + 1;
+	struct gpu_session *session = calloc(1, sizeof(*session) + size);
+
+	if (!session)
+		return sb_err_nomem(err);
+	memcpy(session->library, library, size);
+	return reader_new(&ops, session, ret, err);
+}

@@ -1,10 +1,11 @@
 /* sb_telemetry.h - what the node measures of itself once a second, without forking.
  *
  * One file per source: proc.c (memory, pressure, load), nvml.c (GPU, by dlopen), links.c (links,
- * addresses and routes by rtnetlink, which tells of changes itself). A source that is absent leaves
- * its values absent and says why; nothing here is ever an error of the agent.
- * NVML may hang for as long as a driver is stuck, so it is called on a thread of its own: the loop
- * never waits for it, and its values grow old instead. */
+ * addresses and routes by rtnetlink, which tells of changes itself), rdma.c and verbs.c (RDMA
+ * devices by sysfs and libibverbs), hardware.c (PCI Express, speeds), sensors.c (temperatures). A
+ * source that is absent leaves its values absent and says why; nothing here is ever an error of the
+ * agent. NVML, libibverbs and sysfs may hang for as long as a driver is stuck, so they are called
+ * on two threads of their own: the loop never waits for them, and their values grow old instead. */
 #ifndef SB_TELEMETRY_H
 #define SB_TELEMETRY_H
 
@@ -22,6 +23,7 @@ typedef void sb_telemetry_say_fn(void *ctx, const char *kind, const char *text);
 struct sb_telemetry_env {
 	sd_event *loop;
 	const char *proc_root; /* "/proc", or a copy of it in tests */
+	const char *sys_root;  /* "/sys" */
 	const char *nvml;      /* name of NVIDIA's library */
 	sb_telemetry_say_fn *say;
 	void *ctx; /* for say */

@@ -13,7 +13,7 @@
 struct sb_telemetry {
 	struct sb_telemetry_env env;
 	sd_event_source *timer;
-	struct gpu_reader *gpu_reader;
+	struct reader *gpu_reader;
 	struct fabric *fabric;
 	struct cpu_times cpu_before;
 	bool has_cpu_before;
@@ -113,7 +113,7 @@ static void free_gpu(struct sb_telemetry *t)
 static void take_gpu(struct sb_telemetry *t)
 {
 	uint64_t busy_ms = 0;
-	Sparkbus__GpuState *fresh = gpu_reader_take(t->gpu_reader, &busy_ms);
+	Sparkbus__GpuState *fresh = reader_take(t->gpu_reader, &busy_ms);
 
 	if (fresh) {
 		free_gpu(t);
@@ -143,7 +143,7 @@ static void sample(struct sb_telemetry *t)
 	sample_cpu(t, &buf);
 	t->sampled_ms = sb_now_boot_ms();
 	take_gpu(t);
-	gpu_reader_ask(t->gpu_reader);
+	reader_ask(t->gpu_reader);
 	fabric_tick(t->fabric);
 }
 
@@ -175,7 +175,7 @@ int sb_telemetry_new(
 	sd_event_ref(t->env.loop);
 	sparkbus__telemetry__init(&t->all);
 	t->all.interval_ms = SB_TELEMETRY_INTERVAL_MS;
-	rc = gpu_reader_new(env->nvml, &t->gpu_reader, err);
+	rc = nvml_reader_new(env->nvml, &t->gpu_reader, err);
 	if (rc == 0)
 		rc = fabric_new(env, &t->fabric, err);
 	if (rc == 0)
@@ -192,7 +192,7 @@ void sb_telemetry_free(struct sb_telemetry *t)
 	if (!t)
 		return;
 	sd_event_source_disable_unref(t->timer);
-	gpu_reader_free(t->gpu_reader);
+	reader_free(t->gpu_reader);
 	free_gpu(t);
 	fabric_free(t->fabric);
 	sd_event_unref(t->env.loop);
@@ -211,5 +211,6 @@ const Sparkbus__Telemetry *sb_telemetry_get(struct sb_telemetry *t)
 	if (t->gpu)
 		t->gpu->sample->age_ms = now - t->gpu_ms;
 	t->all.fabric = fabric_get(t->fabric);
+	t->all.sensors = fabric_sensors(t->fabric);
 	return &t->all;
 }

@@ -16,6 +16,26 @@ struct cpu_times {
 /** The first line of /proc/stat. */
 bool telemetry_parse_stat(const char *text, struct cpu_times *ret);
 
+/* --- readings that may take for ever --- */
+
+struct reader;
+struct reader_ops {
+	const char *name;             /* "the GPU" */
+	void *(*read)(void *session); /* on the thread; NULL when out of memory */
+	void (*free_result)(void *result);
+	void (*free_session)(void *session);
+};
+/** A thread that reads when asked. Takes @session, also when it fails. */
+int reader_new(const struct reader_ops *ops, void *session, struct reader **ret,
+		struct sb_err *err);
+/** Does not wait for a reading that hangs. */
+void reader_free(struct reader *reader);
+/** Ask for a reading unless one is under way. */
+void reader_ask(struct reader *reader);
+/** A result that came since the last call, the caller's; NULL when there is none. @ret_busy_ms: how
+ * long the reading under way has taken, 0 when none is. */
+void *reader_take(struct reader *reader, uint64_t *ret_busy_ms);
+
 /* --- GPU --- */
 
 struct nvml;
@@ -30,24 +50,20 @@ struct nvml_session {
 Sparkbus__GpuState *nvml_read(struct nvml_session *session, const char *library);
 void nvml_done(struct nvml_session *session);
 
-struct gpu_reader;
-/** A thread that reads when asked. */
-int gpu_reader_new(const char *library, struct gpu_reader **ret, struct sb_err *err);
-void gpu_reader_free(struct gpu_reader *reader);
-/** Ask for a reading unless one is under way. */
-void gpu_reader_ask(struct gpu_reader *reader);
-/** A result that came since the last call, the caller's; NULL when there is none. @ret_busy_ms: how
- * long the reading under way has taken, 0 when none is. */
-Sparkbus__GpuState *gpu_reader_take(struct gpu_reader *reader, uint64_t *ret_busy_ms);
+/** A reader of Sparkbus__GpuState. */
+int nvml_reader_new(const char *library, struct reader **ret, struct sb_err *err);
 
 /* --- network and RDMA --- */
 
 struct fabric;
 int fabric_new(const struct sb_telemetry_env *env, struct fabric **ret, struct sb_err *err);
 void fabric_free(struct fabric *fabric);
+SB_DEFINE_CLEANUP(fabric_free, struct fabric *)
 /** Once a second. */
 void fabric_tick(struct fabric *fabric);
 /** As of now; borrowed until the loop runs again. */
 Sparkbus__FabricState *fabric_get(struct fabric *fabric);
+/** The same for thermometers; NULL before they were read. */
+Sparkbus__SensorState *fabric_sensors(struct fabric *fabric);
 
 #endif

@@ -14,155 +14,20 @@
 
 #include <check.h>
 
-#include "links_parts.h"
-
-/* --- messages --- */
-
-static void apply(struct links_model *m, struct nl_msg *msg)
-{
-	unsigned index;
-
-	links_model_apply(m, nlmsg_hdr(msg), &index);
-	nlmsg_free(msg);
-}
-
-static struct nl_msg *begin(int type, const void *header, size_t len)
-{
-	struct nl_msg *msg = nlmsg_alloc_simple(type, 0);
-
-	ck_assert_ptr_nonnull(msg);
-	nlmsg_append(msg, (void *)header, len, NLMSG_ALIGNTO);
-	return msg;
-}
-
-struct link_row {
-	int index;
-	const char *name;
-	unsigned flags;
-	uint8_t oper;
-	int carrier; /* -1 = not told */
-	uint32_t mtu;
-	uint8_t mac[6];
-	const char *port, *pci, *kind;
-	uint32_t changes;
-};
+#include "spark.h"
 
 /* One Spark with a cable in its second port. */
-static const struct link_row spark_links[] = {
-	{ 1, "lo", IFF_UP | IFF_LOOPBACK, 0, 1, 65536, { 0 } },
-	{ 2, "enP7s7", IFF_UP, 6, 1, 1500, { 0x4c, 0xbb, 0x47, 0x10, 0x20, 0x15 }, NULL,
-			"0007:01:00.0", NULL, 2 },
-	{ 3, "enp1s0f0np0", IFF_UP, 2, 0, 1500, { 0x4c, 0xbb, 0x47, 0x10, 0x20, 0x16 }, "p0",
-			"0000:01:00.0", NULL, 1 },
-	{ 4, "enp1s0f1np1", IFF_UP, 6, 1, 9000, { 0x4c, 0xbb, 0x47, 0x10, 0x20, 0x17 }, "p1",
-			"0000:01:00.1", NULL, 3 },
-	{ 5, "enP2p1s0f0np0", IFF_UP, 2, 0, 1500, { 0x4c, 0xbb, 0x47, 0x10, 0x20, 0x1a }, "p0",
-			"0002:01:00.0", NULL, 1 },
-	{ 6, "enP2p1s0f1np1", IFF_UP, 6, 1, 9000, { 0x4c, 0xbb, 0x47, 0x10, 0x20, 0x1b }, "p1",
-			"0002:01:00.1", NULL, 3 },
-	{ 7, "wlP9s9", 0, 2, -1, 1500, { 0x90, 0xe8, 0x68, 0xa1, 0xb2, 0xc3 }, NULL, "0009:01:00.0",
-			NULL, 1 },
-	{ 8, "docker0", IFF_UP, 2, 0, 1500, { 0x2e, 0x5a, 0x11, 0x22, 0x33, 0x44 }, NULL, NULL,
-			"bridge", 1 },
-};
-
-static struct nl_msg *link_message(const struct link_row *row, int type)
-{
-	struct ifinfomsg info = { .ifi_index = row->index, .ifi_flags = row->flags };
-	struct nl_msg *msg = begin(type, &info, sizeof(info));
-	struct nlattr *nest;
-
-	nla_put_string(msg, IFLA_IFNAME, row->name);
-	nla_put_u32(msg, IFLA_MTU, row->mtu);
-	nla_put_u8(msg, IFLA_OPERSTATE, row->oper);
-	nla_put(msg, IFLA_ADDRESS, 6, row->mac);
-	nla_put_u32(msg, IFLA_CARRIER_CHANGES, row->changes);
-	if (row->carrier >= 0)
-		nla_put_u8(msg, IFLA_CARRIER, (uint8_t)row->carrier);
-	if (row->port) /* the kernel does not end this one with a NUL */
-		nla_put(msg, IFLA_PHYS_PORT_NAME, (int)strlen(row->port), row->port);
-	if (row->pci) {
-		nla_put_string(msg, IFLA_PARENT_DEV_NAME, row->pci);
-		nla_put_string(msg, IFLA_PARENT_DEV_BUS_NAME, "pci");
-	}
-	if (row->kind) {
-		nest = nla_nest_start(msg, IFLA_LINKINFO);
-		nla_put_string(msg, IFLA_INFO_KIND, row->kind);
-		nla_nest_end(msg, nest);
-	}
-	return msg;
-}
-
-static struct nl_msg *address_message(unsigned index, const char *ip, uint8_t prefix, int type)
-{
-	bool six = strchr(ip, ':') != NULL;
-	struct ifaddrmsg info = {
-		.ifa_family = six ? AF_INET6 : AF_INET, .ifa_prefixlen = prefix, .ifa_index = index
-	};
-	struct nl_msg *msg = begin(type, &info, sizeof(info));
-	uint8_t bytes[16];
-
-	ck_assert_int_eq(inet_pton(info.ifa_family, ip, bytes), 1);
-	nla_put(msg, six ? IFA_ADDRESS : IFA_LOCAL, six ? 16 : 4, bytes);
-	nla_put_u32(msg, IFA_FLAGS, IFA_F_PERMANENT | IFA_F_NOPREFIXROUTE);
-	return msg;
-}
-
-static struct nl_msg *neighbour_message(
-		int index, const char *ip, const char *mac, uint16_t state, int type)
-{
-	struct ndmsg info = { .ndm_family = AF_INET, .ndm_ifindex = index, .ndm_state = state };
-	struct nl_msg *msg = begin(type, &info, sizeof(info));
-	uint8_t bytes[4], lladdr[6];
-
-	ck_assert_int_eq(inet_pton(AF_INET, ip, bytes), 1);
-	ck_assert_int_eq(sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &lladdr[0], &lladdr[1],
-					 &lladdr[2], &lladdr[3], &lladdr[4], &lladdr[5]),
-			6);
-	nla_put(msg, NDA_DST, 4, bytes);
-	nla_put(msg, NDA_LLADDR, 6, lladdr);
-	return msg;
-}
-
-static struct nl_msg *route_message(unsigned index, const char *network, uint8_t len,
-		const char *gateway, uint32_t metric)
-{
-	struct rtmsg info = { .rtm_family = AF_INET,
-		.rtm_dst_len = len,
-		.rtm_table = RT_TABLE_MAIN,
-		.rtm_type = RTN_UNICAST };
-	struct nl_msg *msg = begin(RTM_NEWROUTE, &info, sizeof(info));
-	uint8_t bytes[4];
-
-	if (network && inet_pton(AF_INET, network, bytes) == 1)
-		nla_put(msg, RTA_DST, 4, bytes);
-	if (gateway && inet_pton(AF_INET, gateway, bytes) == 1)
-		nla_put(msg, RTA_GATEWAY, 4, bytes);
-	nla_put_u32(msg, RTA_OIF, index);
-	nla_put_u32(msg, RTA_PRIORITY, metric);
-	return msg;
-}
+static struct spark_link spark_rows[SPARK_LINKS];
 
 static struct links_model *spark(void)
 {
-	struct links_model *m = links_model_new();
+	const struct spark *one = &spark_scenario("two, one cable")->nodes[0];
+	struct links_model *m = spark_model(one);
 
-	for (size_t i = sb_countof(spark_links); i-- > 0;) /* in any order */
-		apply(m, link_message(&spark_links[i], RTM_NEWLINK));
-	apply(m, address_message(1, "127.0.0.1", 8, RTM_NEWADDR));
-	apply(m, address_message(2, "192.168.1.21", 24, RTM_NEWADDR));
-	apply(m, address_message(4, "192.168.100.10", 24, RTM_NEWADDR));
-	apply(m, address_message(6, "192.168.101.10", 24, RTM_NEWADDR));
-	apply(m, address_message(8, "172.17.0.1", 16, RTM_NEWADDR));
-	apply(m, address_message(2, "fe80::4ebb:47ff:fe10:2015", 64, RTM_NEWADDR));
-	apply(m, route_message(2, NULL, 0, "192.168.1.1", 100));
-	apply(m, route_message(2, "192.168.1.0", 24, NULL, 100));
-	apply(m, route_message(4, "192.168.100.0", 24, NULL, 101));
-	apply(m, route_message(6, "192.168.101.0", 24, NULL, 102));
-	apply(m, neighbour_message(2, "192.168.1.1", "02:00:00:00:00:01", 2, RTM_NEWNEIGH));
-	apply(m, neighbour_message(4, "192.168.100.11", "48:21:0b:30:40:cc", 4, RTM_NEWNEIGH));
-	apply(m, neighbour_message(6, "192.168.101.11", "48:21:0b:30:40:d0", 4, RTM_NEWNEIGH));
-	apply(m, neighbour_message(1, "224.0.0.251", "00:00:00:00:00:00", 64, RTM_NEWNEIGH));
+	spark_links(one, spark_rows);
+	spark_apply(m,
+			spark_neighbour_message(
+					4, "192.168.100.11", "48:21:0b:30:40:cc", 4, RTM_NEWNEIGH));
 	return m;
 }
 
@@ -211,7 +76,7 @@ START_TEST(management_is_the_default_route_with_the_lowest_metric)
 	ck_assert_str_eq(v.management_interface, "enP7s7");
 	ck_assert_str_eq(v.management_address, "192.168.1.21");
 	ck_assert_uint_eq(v.n_routes, 4);
-	apply(m, route_message(4, NULL, 0, "192.168.100.1", 50));
+	spark_apply(m, spark_route_message(4, NULL, 0, "192.168.100.1", 50));
 	links_model_view(m, &v);
 	ck_assert_str_eq(v.management_interface, "enp1s0f1np1");
 	ck_assert_str_eq(v.management_address, "192.168.100.10");
@@ -230,12 +95,12 @@ START_TEST(a_link_that_goes_takes_all_of_it_along)
 	Sparkbus__FabricState v = SPARKBUS__FABRIC_STATE__INIT;
 
 	links_model_view(m, &v);
-	apply(m, link_message(&spark_links[3], RTM_DELLINK));
+	spark_apply(m, spark_link_message(&spark_rows[3], RTM_DELLINK));
 	links_model_view(m, &v);
 	ck_assert_uint_eq(v.n_links, 7);
 	ck_assert_uint_eq(v.n_routes, 3);
 	ck_assert_ptr_null(links_model_link(m, 4));
-	apply(m, link_message(&spark_links[3], RTM_NEWLINK));
+	spark_apply(m, spark_link_message(&spark_rows[3], RTM_NEWLINK));
 	links_model_view(m, &v);
 	ck_assert_uint_eq(v.links[3]->n_addresses, 0);
 	ck_assert_uint_eq(v.links[3]->n_neighbours, 0);
@@ -250,7 +115,7 @@ START_TEST(a_new_list_removes_what_it_does_not_name)
 
 	links_model_view(m, &v);
 	links_model_begin(m, LINKS_ADDRESS);
-	apply(m, address_message(4, "192.168.100.99", 24, RTM_NEWADDR));
+	spark_apply(m, spark_address_message(4, "192.168.100.99", 24, RTM_NEWADDR));
 	links_model_end(m, LINKS_ADDRESS);
 	links_model_view(m, &v);
 	ck_assert_uint_eq(v.links[1]->n_addresses, 0);
@@ -264,13 +129,13 @@ END_TEST
  * and what is taken is whole. */
 START_TEST(hostile_messages)
 {
-	struct nl_msg *all[] = { link_message(&spark_links[3], RTM_NEWLINK),
-		link_message(&spark_links[7], RTM_NEWLINK),
-		address_message(4, "192.168.100.10", 24, RTM_NEWADDR),
-		neighbour_message(4, "192.168.100.11", "48:21:0b:30:40:cc", 4, RTM_NEWNEIGH),
-		route_message(2, NULL, 0, "192.168.1.1", 100) };
+	struct links_model *m = spark();
+	struct nl_msg *all[] = { spark_link_message(&spark_rows[3], RTM_NEWLINK),
+		spark_link_message(&spark_rows[7], RTM_NEWLINK),
+		spark_address_message(4, "192.168.100.10", 24, RTM_NEWADDR),
+		spark_neighbour_message(4, "192.168.100.11", "48:21:0b:30:40:cc", 4, RTM_NEWNEIGH),
+		spark_route_message(2, NULL, 0, "192.168.1.1", 100) };
 	const struct nlmsghdr *h = nlmsg_hdr(all[_i]);
-	struct links_model *m = links_model_new();
 	Sparkbus__FabricState v = SPARKBUS__FABRIC_STATE__INIT;
 	unsigned index;
 
@@ -304,8 +169,10 @@ START_TEST(there_is_an_end_to_what_is_kept)
 
 	for (unsigned i = 0; i < ROUTES_MAX + 10; i++) {
 		snprintf(ip, sizeof(ip), "10.%u.%u.0", i / 256, i % 256);
-		apply(m, route_message(2, ip, 24, NULL, 7));
-		apply(m, neighbour_message(2, ip, "02:00:00:00:00:01", 2, RTM_NEWNEIGH));
+		spark_apply(m, spark_route_message(2, ip, 24, NULL, 7));
+		spark_apply(m,
+				spark_neighbour_message(
+						2, ip, "02:00:00:00:00:01", 2, RTM_NEWNEIGH));
 	}
 	links_model_view(m, &v);
 	ck_assert_uint_eq(v.n_routes, ROUTES_MAX);
@@ -339,7 +206,7 @@ static void change(struct links_news *news, struct links_model *m, struct nl_msg
 	struct links_brief before, after;
 
 	links_brief(m, index, &before);
-	apply(m, msg);
+	spark_apply(m, msg);
 	links_brief(m, index, &after);
 	links_news_tell(news, index, &before, &after, now_ms);
 }
@@ -348,27 +215,29 @@ START_TEST(a_pulled_cable_in_words)
 {
 	struct links_news *news = links_news_new(hear, NULL);
 	struct links_model *m = spark();
-	struct link_row row = spark_links[3];
+	struct spark_link row = spark_rows[3];
 
 	row.carrier = 0;
 	row.oper = 2;
-	change(news, m, link_message(&row, RTM_NEWLINK), 4, 1);
+	change(news, m, spark_link_message(&row, RTM_NEWLINK), 4, 1);
 	ck_assert_uint_eq(n_heard, 1);
 	ck_assert_str_eq(heard[0], "link.down enp1s0f1np1: link down (carrier lost)");
-	row = spark_links[3];
+	row = spark_rows[3];
 	row.mtu = 1500;
-	change(news, m, link_message(&row, RTM_NEWLINK), 4, 2);
+	change(news, m, spark_link_message(&row, RTM_NEWLINK), 4, 2);
 	ck_assert_str_eq(heard[1], "link.up enp1s0f1np1: link up");
 	ck_assert_str_eq(heard[2], "link.mtu enp1s0f1np1: MTU 1500, was 9000");
-	change(news, m, address_message(4, "192.168.100.10", 24, RTM_DELADDR), 4, 3);
+	change(news, m, spark_address_message(4, "192.168.100.10", 24, RTM_DELADDR), 4, 3);
 	ck_assert_str_eq(heard[3], "link.address enp1s0f1np1: address 192.168.100.10/24 removed");
-	change(news, m, link_message(&row, RTM_DELLINK), 4, 4);
+	change(news, m, spark_link_message(&row, RTM_DELLINK), 4, 4);
 	ck_assert_str_eq(heard[4], "link.gone enp1s0f1np1: the device is gone");
-	row = spark_links[7];
+	row = spark_rows[7];
 	row.carrier = 1;
 	row.oper = 6;
-	change(news, m, link_message(&row, RTM_NEWLINK), 8, 5); /* a container started: no news */
-	change(news, m, link_message(&spark_links[0], RTM_NEWLINK), 1, 6); /* nothing changed */
+	change(news, m, spark_link_message(&row, RTM_NEWLINK), 8,
+			5); /* a container started: no news */
+	change(news, m, spark_link_message(&spark_rows[0], RTM_NEWLINK), 1,
+			6); /* nothing changed */
 	ck_assert_uint_eq(n_heard, 5);
 	links_news_free(news);
 	links_model_free(m);
@@ -381,11 +250,11 @@ START_TEST(a_link_that_flaps_is_summed_up)
 	struct links_model *m = spark();
 
 	for (unsigned i = 0; i < 101; i++) {
-		struct link_row row = spark_links[3];
+		struct spark_link row = spark_rows[3];
 
 		row.carrier = i % 2;
 		row.oper = i % 2 ? 6 : 2;
-		change(news, m, link_message(&row, RTM_NEWLINK), 4, 1000 + i);
+		change(news, m, spark_link_message(&row, RTM_NEWLINK), 4, 1000 + i);
 	}
 	ck_assert_uint_eq(n_heard, 6);
 	links_news_tick(news, m, 1500);
@@ -436,9 +305,10 @@ static bool own_network(void)
 
 static void start(void)
 {
+	struct links_env env = { .loop = loop, .say = hear };
 	struct sb_err err = SB_ERR_INIT;
 
-	ck_assert_msg(links_new(loop, hear, NULL, &links, &err) == 0, "%s", err.text);
+	ck_assert_msg(links_new(&env, &links, &err) == 0, "%s", err.text);
 	while (*links_error(links))
 		ck_assert_int_gt(sd_event_run(loop, UINT64_MAX), 0);
 }

@@ -234,7 +234,9 @@ static void put(const char *name, const char *text)
 START_TEST(a_gpu_that_hangs_holds_up_nothing)
 {
 	SB_CLEANUP(sb_freep) char *gate = sb_fs_join(testdir, "gate");
-	struct sb_telemetry_env env = { .proc_root = testdir, .nvml = FAKE_NVML_SO };
+	struct sb_telemetry_env env = {
+		.proc_root = testdir, .sys_root = testdir, .nvml = FAKE_NVML_SO
+	};
 	struct sb_telemetry *t = NULL;
 	struct sb_err err = SB_ERR_INIT;
 	const Sparkbus__Telemetry *now;
@@ -278,7 +280,9 @@ END_TEST
 START_TEST(an_end_does_not_wait_for_a_call_that_hangs)
 {
 	SB_CLEANUP(sb_freep) char *gate = sb_fs_join(testdir, "gate");
-	struct sb_telemetry_env env = { .proc_root = testdir, .nvml = FAKE_NVML_SO };
+	struct sb_telemetry_env env = {
+		.proc_root = testdir, .sys_root = testdir, .nvml = FAKE_NVML_SO
+	};
 	struct sb_telemetry *t = NULL;
 	sd_event *loop = NULL;
 

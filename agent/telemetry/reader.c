@@ -1,8 +1,9 @@
-/* gpu_reader.c - a thread for calls that may never come back.
+/* reader.c - a thread for calls that may never come back.
  *
- * A stuck driver holds a call into NVML for seconds, or for ever. The loop asks and takes; the
- * thread reads in between. Both own the reader, and the last one frees it: an agent that ends waits
- * a moment for its thread, and goes without it when a call hangs. */
+ * A stuck driver holds a call into NVML or libibverbs, or a read of sysfs, for seconds, or for
+ * ever. The loop asks and takes; the thread reads in between. Both own the reader, and the last one
+ * frees it: an agent that ends waits a moment for its thread, and goes without it when a call
+ * hangs. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,19 +15,20 @@
 /* A call that works is back within milliseconds. */
 #define END_WAIT_MS 200
 
-struct gpu_reader {
+struct reader {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake, ending;
 	unsigned owners;
 	bool asked, quit, ended;
 	uint64_t busy_since_ms; /* 0 = idle */
-	Sparkbus__GpuState *result;
-	char library[]; /* name to open */
+	const struct reader_ops *ops;
+	void *session; /* only the thread looks into it */
+	void *result;
 };
 
 /* Called with the lock held; lets go of it. */
-static void let_go(struct gpu_reader *r)
+static void let_go(struct reader *r)
 {
 	bool last = --r->owners == 0;
 
@@ -34,7 +36,7 @@ static void let_go(struct gpu_reader *r)
 	if (!last)
 		return;
 	if (r->result)
-		sparkbus__gpu_state__free_unpacked(r->result, NULL);
+		r->ops->free_result(r->result);
 	pthread_cond_destroy(&r->wake);
 	pthread_cond_destroy(&r->ending);
 	pthread_mutex_destroy(&r->lock);
@@ -43,12 +45,11 @@ static void let_go(struct gpu_reader *r)
 
 static void *run(void *arg)
 {
-	struct gpu_reader *r = arg;
-	struct nvml_session session = { 0 };
+	struct reader *r = arg;
 
 	pthread_mutex_lock(&r->lock);
 	while (!r->quit) {
-		Sparkbus__GpuState *fresh;
+		void *fresh;
 
 		if (!r->asked) {
 			pthread_cond_wait(&r->wake, &r->lock);
@@ -57,15 +58,15 @@ static void *run(void *arg)
 		r->asked = false;
 		r->busy_since_ms = sb_now_boot_ms();
 		pthread_mutex_unlock(&r->lock);
-		fresh = nvml_read(&session, r->library);
+		fresh = r->ops->read(r->session);
 		pthread_mutex_lock(&r->lock);
 		r->busy_since_ms = 0;
 		if (r->result)
-			sparkbus__gpu_state__free_unpacked(r->result, NULL);
+			r->ops->free_result(r->result);
 		r->result = fresh;
 	}
 	pthread_mutex_unlock(&r->lock);
-	nvml_done(&session);
+	r->ops->free_session(r->session);
 	pthread_mutex_lock(&r->lock);
 	r->ended = true;
 	pthread_cond_signal(&r->ending);
@@ -74,7 +75,7 @@ static void *run(void *arg)
 }
 
 /* Signals are the loop's. */
-static int start(struct gpu_reader *r)
+static int start(struct reader *r)
 {
 	sigset_t all, before;
 	int rc;
@@ -86,25 +87,28 @@ static int start(struct gpu_reader *r)
 	return rc;
 }
 
-int gpu_reader_new(const char *library, struct gpu_reader **ret, struct sb_err *err)
+int reader_new(const struct reader_ops *ops, void *session, struct reader **ret, struct sb_err *err)
 {
-	size_t size = strlen(library) + 1;
-	struct gpu_reader *r = calloc(1, sizeof(*r) + size);
+	struct reader *r = calloc(1, sizeof(*r));
 	int rc;
 
-	if (!r)
+	if (!r) {
+		ops->free_session(session);
 		return sb_err_nomem(err);
-	memcpy(r->library, library, size);
+	}
+	r->ops = ops;
+	r->session = session;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->wake, NULL);
 	pthread_cond_init(&r->ending, NULL);
 	r->owners = 2;
 	rc = start(r);
 	if (rc != 0) {
+		ops->free_session(session);
 		r->owners = 1;
 		pthread_mutex_lock(&r->lock);
 		let_go(r);
-		return sb_err_errno(err, rc, "thread for the GPU");
+		return sb_err_errno(err, rc, "thread for %s", ops->name);
 	}
 	*ret = r;
 	return 0;
@@ -112,14 +116,14 @@ int gpu_reader_new(const char *library, struct gpu_reader **ret, struct sb_err *
 
 /* What the C library keeps for a thread is freed when it is joined, and not while a process ends.
  */
-static void joined(struct gpu_reader *r)
+static void joined(struct reader *r)
 {
 	pthread_mutex_unlock(&r->lock);
 	pthread_join(r->thread, NULL);
 	pthread_mutex_lock(&r->lock);
 }
 
-void gpu_reader_free(struct gpu_reader *r)
+void reader_free(struct reader *r)
 {
 	struct timespec until;
 	int rc = 0;
@@ -142,7 +146,7 @@ void gpu_reader_free(struct gpu_reader *r)
 	let_go(r);
 }
 
-void gpu_reader_ask(struct gpu_reader *r)
+void reader_ask(struct reader *r)
 {
 	pthread_mutex_lock(&r->lock);
 	if (!r->busy_since_ms) {
@@ -152,9 +156,9 @@ void gpu_reader_ask(struct gpu_reader *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
-Sparkbus__GpuState *gpu_reader_take(struct gpu_reader *r, uint64_t *ret_busy_ms)
+void *reader_take(struct reader *r, uint64_t *ret_busy_ms)
 {
-	Sparkbus__GpuState *result;
+	void *result;
 
 	pthread_mutex_lock(&r->lock);
 	result = sb_steal(r->result);
