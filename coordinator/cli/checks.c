@@ -16,7 +16,7 @@ static const char *const file_names[] = { "images.yaml", "models.yaml", "lint.ya
 
 static char *rules_folder(void)
 {
-	const char *const roots[] = { recipe_bundled_root(), SB_RECIPES_INSTALLED };
+	const char *const roots[] = { recipe_bundled_root(), recipe_installed_root() };
 	struct stat st;
 
 	for (size_t i = 0; i < sb_countof(roots); i++) {

@@ -1,8 +1,11 @@
 /* The files that may be recipes: of this folder, and of the bundled tree, whose first-level
  * folders are families of the bundled recipes, or registries. */
 #include <dirent.h>
+#include <limits.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "families.h"
 #include "recipes.h"
@@ -51,17 +54,47 @@ const char *recipe_registry(const struct recipe_source *source)
 	return source->origin.registry ? source->origin.registry : "local";
 }
 
+static char beside[PATH_MAX];
+
+/* PREFIX/bin/sparkbus has its recipes in PREFIX/share, wherever it was unpacked. */
+static void find_beside(void)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	for (int up = 0; up < 2 && n > 0; up++)
+		while (n > 0 && exe[--n] != '/')
+			;
+	if (n > 0 &&
+			snprintf(beside, sizeof(beside), "%.*s/%s", (int)n, exe,
+					SB_RECIPES_BELOW) >= (int)sizeof(beside))
+		*beside = '\0';
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+const char *recipe_installed_root(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, find_beside);
+	return is_folder(beside) ? beside : SB_RECIPES_INSTALLED;
+}
+
 /* The environment names it for tests and packagers; a build that is not installed has none in
  * its prefix and uses the tree it was made from. */
 const char *recipe_bundled_root(void)
 {
 	const char *named = getenv("SPARKBUS_RECIPES");
-	struct stat st;
 
 	if (!sb_empty(named))
 		return named;
-	return !stat(SB_RECIPES_INSTALLED, &st) && S_ISDIR(st.st_mode) ? SB_RECIPES_INSTALLED
-								       : SB_RECIPES_SOURCE;
+	return is_folder(recipe_installed_root()) ? recipe_installed_root() : SB_RECIPES_SOURCE;
 }
 
 /* Length of the stem of a recipe's file name; 0 when it is no recipe's. */

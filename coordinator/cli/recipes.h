@@ -32,6 +32,9 @@ int recipe_list_fill(struct recipe_list *ret, struct sb_err *err);
 int recipe_list_folder(const char *dir, struct recipe_list *ret, struct sb_err *err);
 /** "local" for a file of this folder. */
 const char *recipe_registry(const struct recipe_source *source);
+/** Where an installed sparkbus has its recipes: beside the program, else in the prefix of the
+ * build. It need not exist. */
+const char *recipe_installed_root(void);
 /** Folder of the bundled recipes. */
 const char *recipe_bundled_root(void);
 
