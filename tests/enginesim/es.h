@@ -28,7 +28,8 @@ struct es_personality {
 };
 
 extern const struct es_personality es_vllm, es_sglang, es_python3, es_python, es_llama_server,
-		es_rpc_server, es_ray, es_spark;
+		es_rpc_server, es_ray, es_spark, es_trtllm_serve, es_trtllm_launch, es_mpirun,
+		es_orted;
 
 /** struct es_buf - growing bytes, always followed by a NUL once something was added */
 struct es_buf {

@@ -15,6 +15,10 @@ static const struct es_personality *const personalities[] = {
 	&es_rpc_server,
 	&es_ray,
 	&es_spark,
+	&es_trtllm_serve,
+	&es_trtllm_launch,
+	&es_mpirun,
+	&es_orted,
 };
 
 static const struct es_personality *find(const char *name)

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define VERSION      "0.5.9+enginesim"
 #define PORT_DEFAULT 30000
@@ -210,7 +211,10 @@ static int run_sglang(int argc, char **argv)
 	return serve(&a, argc - 2, argv + 2);
 }
 
-/* The interpreter of an image that has no other: it knows the one module that recipes start. */
+#define REAL_PYTHON "/usr/bin/python3"
+
+/* The interpreter as far as SGLang needs it: it knows the one module that recipes start. A script
+ * is for the real one, if the image has it. */
 static int run_python(int argc, char **argv)
 {
 	struct es_args a = ARGS("launch_server.py");
@@ -220,6 +224,8 @@ static int run_python(int argc, char **argv)
 		       0                              : serve(&a, argc - 3, argv + 3);
 	if (argc > 2 && !strcmp(argv[1], "-m"))
 		fprintf(stderr, "/usr/bin/%s: No module named %s\n", argv[0], argv[2]);
+	else if (argc > 1 && argv[1][0] != '-' && !access(REAL_PYTHON, X_OK))
+		execv(REAL_PYTHON, argv);
 	else
 		fprintf(stderr, "enginesim: this %s runs -m sglang.launch_server only\n", argv[0]);
 	return 1;

@@ -188,5 +188,57 @@ kill -KILL "$worker"
 wait "$worker" 2>/dev/null
 ok 'atlas: a rank dies: rank 0 goes with 1' status_is 1 "$head"
 
+### TensorRT-LLM
+export ENGINESIM_GPUS_PER_NODE=1
+tr=(trtllm-serve org/m --backend pytorch)
+ok 'trtllm: all published commands are accepted' replay "$here/testdata/trtllm_commands.txt" 0
+ok 'trtllm: an unknown flag' refused 2 'Error: No such option: --foo' "${tr[@]}" --foo 1
+ok 'trtllm: dashes are not underscores' refused 2 'Error: No such option: --tp-size' "${tr[@]}" --tp-size 2
+ok 'trtllm: not an int' refused 2 "Invalid value for '--tp_size'" "${tr[@]}" --tp_size x
+ok 'trtllm: not a choice' refused 2 "Invalid value for '--backend'" trtllm-serve m --backend vllm
+ok 'trtllm: no model' refused 2 "Missing argument 'MODEL'" trtllm-serve serve --port 1
+ok 'trtllm: the command by its name' env ENGINESIM_PARSE_ONLY=1 trtllm-serve serve m --port 1
+ok 'trtllm: no file of settings' dies 1 "No such file or directory: '/nowhere'" "${tr[@]}" --extra_llm_api_options /nowhere
+ok 'trtllm: two GPUs are too many for a node' dies 1 'is less than the world size 2' "${tr[@]}" --tp_size 2
+ok 'mpirun: an unknown option' refused 1 'mpirun: Error: unknown option "--foo"' mpirun --foo true
+ok 'mpirun: nothing to do' refused 1 'could not find anything to do' mpirun -n 2
+free_port
+launch tr-s "${tr[@]}" --port "$port"
+ok 'trtllm: solo' await tr-s 'Uvicorn running on http://127.0.0.1'
+ok 'trtllm: one token' one_token
+ok 'trtllm: the owner' same "$(curl -s "127.0.0.1:$port/v1/models" | jq -r '.data[0].owned_by')" tensorrt_llm
+kill -TERM "$pid"
+ok 'trtllm: SIGTERM: status 0' status_is 0 "$pid"
+cat >"$dir/agent" <<'SH'
+#!/bin/bash
+host=$1
+shift
+setsid sh -c "exec $*" >"$0-$host.log" 2>&1 </dev/null &
+echo $! >"$0-$host.pid"
+SH
+cat >"$dir/seven" <<'SH'
+#!/bin/sh
+exit $((OMPI_COMM_WORLD_RANK * 7))
+SH
+chmod +x "$dir/agent" "$dir/seven"
+hosts=127.0.0.1,127.0.0.2
+mpi=(mpirun --allow-run-as-root -H "$hosts" --mca plm_rsh_agent "$dir/agent")
+ok 'mpirun: no agent' dies 1 'unable to reliably start' mpirun --allow-run-as-root -H 127.0.0.1,127.0.0.2 --mca plm_rsh_agent false true
+ok 'mpirun: the daemon does not come' env ENGINESIM_JOIN_TIMEOUT=0.3 bash -c "! mpirun --allow-run-as-root -H 127.0.0.1,127.0.0.2 --mca plm_rsh_agent true true"
+ok 'mpirun: daemons go to the background' "${mpi[@]}" true
+ok 'mpirun: the status of a rank' dies 7 'Exit code:    7' "${mpi[@]}" --leave-session-attached "$dir/seven"
+ok 'trtllm: sizes must be the ranks' dies 1 'World size mismatch' "${mpi[@]}" trtllm-llmapi-launch "${tr[@]}" --tp_size 3
+free_port
+launch tr-m "${mpi[@]}" --leave-session-attached trtllm-llmapi-launch "${tr[@]}" --tp_size 2 --port "$port"
+ok 'trtllm: two ranks meet' await tr-m 'Uvicorn running on'
+ok 'trtllm: it speaks for two ranks' eval "post /v1/chat/completions '${chat/1\}/99\}}' | grep -q 'across 2 ranks'"
+kill -KILL "$(cat "$dir/agent-127.0.0.2.pid")"
+ok 'trtllm: the other daemon dies: mpirun goes with 1' status_is 1 "$pid"
+free_port
+launch tr-n "${mpi[@]}" --leave-session-attached trtllm-llmapi-launch "${tr[@]}" --tp_size 2 --port "$port"
+ok 'trtllm: once more' await tr-n 'Uvicorn running on'
+kill -TERM "$pid"
+ok 'trtllm: SIGTERM ends mpirun' status_is 1 "$pid"
+
 echo "1..$count"
 exit "$failed"

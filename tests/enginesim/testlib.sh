@@ -3,7 +3,8 @@
 # needs curl and jq. Waits for log lines and exits, not for time.
 set -u
 dir=$(mktemp -d)
-for engine in vllm sglang python3 llama-server rpc-server ray spark; do ln -s "$(realpath "$1")" "$dir/$engine"; done
+for engine in vllm sglang python3 llama-server rpc-server ray spark trtllm-serve \
+	trtllm-llmapi-launch mpirun orted; do ln -s "$(realpath "$1")" "$dir/$engine"; done
 PATH=$dir:$PATH
 export ENGINESIM_LOAD_MS=20 ENGINESIM_PREFILL_TPS=0 ENGINESIM_DECODE_TPS=0
 export ENGINESIM_JOIN_TIMEOUT=20

@@ -7,7 +7,7 @@ corpus=$SB_SOURCE/tests/golden/corpus/handmade
 testbed_up 2 --image scitrera/dgx-spark-vllm:latest \
 	--image ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest \
 	--image scitrera/dgx-spark-llama-cpp:latest --image scitrera/dgx-spark-sglang:latest \
-	--image avarok/atlas-gb10:latest --image vllm-node
+	--image avarok/atlas-gb10:latest --image vllm-node --image nvcr.io/nvidia/tensorrt-llm/release:latest
 head=$TESTBED_NET.11
 
 containers() { node_docker "$1" ps -aq --filter label=sparkbus.job | wc -l; }
@@ -52,10 +52,32 @@ launch llama-cpp lc 8000 'rpc-server --host .* --port 50052'
 launch sglang sg 30000 'sglang.launch_server .* --node-rank 1'
 launch vllm-ray ray 8000 'ray start --block --address'
 launch atlas atlas 8888 'spark serve .* --rank 1'
+launch trtllm trt 8000 'python3 /.sparkbus/mpi/start wait'
 launch eugr-vllm eug 52001 'ray start --block --address'
 
 loses_a_rank llama-cpp lc
 loses_a_rank sglang sg
 loses_a_rank vllm-ray ray
+loses_a_rank trtllm trt
+
+# The daemon of MPI is the container's main process, with the environment of its own container, and
+# the secret is in none of what is to be seen.
+run_expect 0 "trtllm: run" sparkbus run "$corpus/trt.yaml" --no-follow
+like "$(node_docker spark2 exec "$(node_docker spark2 ps -q)" ps -o args)" '^orted .*ess_base_vpid' \
+	"trtllm: the waiter became MPI's daemon"
+secret=$(node_docker spark1 exec "$(node_docker spark1 ps -q)" cat /.sparkbus/mpi/secret)
+like "$secret" '^[0-9a-f]{64}$' "trtllm: the launch has a secret"
+is "$(node_docker spark2 exec "$(node_docker spark2 ps -q)" stat -c %a /.sparkbus/mpi/secret)" 600 \
+	"trtllm: in a file that others cannot read"
+run_expect 0 "trtllm: the job in JSON" sparkbus job show "$(sparkbus status --json | jq -r '.jobs[0].job')" --json
+unlike "$out$(node_docker spark1 inspect "$(node_docker spark1 ps -q)")" "$secret" "trtllm: and nowhere to be seen"
+run_expect 0 "trtllm: stop" sparkbus stop --all
+
+run_expect 0 "trtllm: on one node" sparkbus run "$corpus/trt.yaml" --no-follow --solo --tp 1
+like "$(main_path spark1)" 'trtllm-serve nvidia/Qwen3-8B-NVFP4' "trtllm: alone it is the main process"
+like "$(node_docker spark1 exec "$(node_docker spark1 ps -q)" cat /tmp/extra-llm-api-config.yml)" 'backend: CUTLASS' \
+	"trtllm: with its file of settings"
+run_expect 0 "trtllm: stop" sparkbus stop --all
+both_empty || not_ok "nothing is left"
 
 done_testing
