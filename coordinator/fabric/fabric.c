@@ -74,10 +74,10 @@ bool sb_fabric_usable(const struct sb_fabric *f)
 	return f->topology != SB_TOPOLOGY_NONE && !f->refused;
 }
 
-/* No devices and no error is an answer; an error is none. */
+/* That there are no devices is an answer when somebody looked. */
 static bool told(const Sparkbus__FabricState *state)
 {
-	return state && (state->n_rdma || !state->rdma_sample || !*state->rdma_sample->error);
+	return state && (state->n_rdma || (state->rdma_sample && !*state->rdma_sample->error));
 }
 
 bool sb_fabric_known(const struct sb_fabric *f)

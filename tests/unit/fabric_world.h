@@ -33,6 +33,7 @@ struct function {
 };
 struct machine {
 	Sparkbus__FabricState state;
+	Sparkbus__Sample rdma_sample;
 	Sparkbus__Link management, *links[FUNCS + 1];
 	Sparkbus__RdmaDevice *rdma[FUNCS];
 	Sparkbus__Route route, *routes[1];
@@ -86,6 +87,8 @@ static inline void init_machine(struct world *w, unsigned node)
 
 	sparkbus__fabric_state__init(&m->state);
 	sparkbus__link__init(&m->management);
+	sparkbus__sample__init(&m->rdma_sample);
+	m->state.rdma_sample = &m->rdma_sample;
 	snprintf(m->name, sizeof(m->name), "spark-%c", 'a' + (int)node);
 	snprintf(m->address, sizeof(m->address), "192.168.1.%u", 21 + node);
 	snprintf(m->id, sizeof(m->id), "4cbb:4703:0010:%02x16", 0x20 + node);

@@ -487,13 +487,15 @@ static void no_device(struct world *w)
 	w->m[1].state.n_rdma = 0;
 	w->m[1].state.connectx_functions = 0;
 }
+static void nobody_looked(struct world *w)
+{
+	no_device(w);
+	w->m[1].state.rdma_sample = NULL;
+}
 static void unreadable(struct world *w)
 {
-	static Sparkbus__Sample sample = SPARKBUS__SAMPLE__INIT;
-
-	sample.error = (char *)"ibverbs cannot be read";
 	no_device(w);
-	w->m[1].state.rdma_sample = &sample;
+	w->m[1].rdma_sample.error = (char *)"ibverbs cannot be read";
 }
 
 static const struct {
@@ -505,6 +507,7 @@ static const struct {
 	{ all_down, "no port has a carrier on spark-a", true },
 	{ no_report, "nothing is known of its links on spark-b", false },
 	{ unreadable, "no RDMA device on spark-b", false },
+	{ nobody_looked, "no RDMA device on spark-b", false },
 	{ other_mtu, "has MTU 1500", true },
 	{ twins_in_one, "both in the network of 192.168.100.10/24", true },
 };
