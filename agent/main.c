@@ -188,6 +188,8 @@ static int make_telemetry(struct app *app, struct sb_err *err)
 		.proc_root = "/proc",
 		.sys_root = "/sys",
 		.nvml = "libnvidia-ml.so.1",
+		.node = app->agent.identity.name,
+		.beacon = app->agent.config.fabric_beacon,
 		.say = on_telemetry,
 		.ctx = app,
 	};

@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <limits.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +32,8 @@ static const char defaults[] = "identity_dir: /etc/sparkbus/identity\n"
 			       "engine: { socket: /run/docker.sock }\n"
 			       "logs: { max_bytes: 32MiB }\n"
 			       "jobs: { ended_kept: 32 }\n"
-			       "log: { level: info }\n";
+			       "log: { level: info }\n"
+			       "fabric: { beacon: auto }\n";
 
 /* --- setters: one per type --- */
 
@@ -142,6 +144,26 @@ static int set_size(const struct key *key, const struct sb_yaml_doc *doc,
 	return rc;
 }
 
+/* "auto", "off", or names of interfaces with commas between. */
+static int set_links(const struct key *key, const struct sb_yaml_doc *doc,
+		const struct sb_yaml_node *value, void *field, struct sb_err *err)
+{
+	const char *at = sb_yaml_str(value);
+	bool good = *at != '\0';
+
+	for (; good && *at; at += strcspn(at, ",")) {
+		at += *at == ',';
+		good = *at && strcspn(at, ",") < IF_NAMESIZE &&
+				strcspn(at, "/ \t\n") >= strcspn(at, ",");
+	}
+	if (!good)
+		return sb_yaml_err(doc, value, err,
+				"%s: expected auto, off or names of interfaces as \"eth0,eth1\", "
+				"got \"%s\"",
+				key->path, sb_yaml_str(value));
+	return set_text(key, doc, value, field, err);
+}
+
 static const struct {
 	const char *name;
 	int level;
@@ -180,6 +202,7 @@ static const struct key keys[] = {
 	{ "logs.max_bytes", set_size, AT(log_max_bytes), LOG_BYTES_MIN, LOG_BYTES_MAX },
 	{ "jobs.ended_kept", set_count, AT(ended_jobs_kept), 0, ENDED_KEPT_MAX },
 	{ "log.level", set_level, AT(log_level) },
+	{ "fabric.beacon", set_links, AT(fabric_beacon) },
 };
 
 static void *field_of(const struct key *key, struct sb_config *config)
@@ -377,5 +400,6 @@ void sb_config_done(struct sb_config *config)
 	free(config->listen_address);
 	free(config->engine_socket);
 	free(config->hf_cache);
+	free(config->fabric_beacon);
 	*config = (struct sb_config){ 0 };
 }

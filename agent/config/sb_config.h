@@ -18,6 +18,7 @@ struct sb_config {
 	unsigned ended_jobs_kept; /* jobs.ended_kept: 32; older ended jobs and their logs are
 				     dropped */
 	int log_level;            /* log.level: error, warn, info, debug */
+	char *fabric_beacon;      /* fabric.beacon: auto; or off, or names of interfaces */
 };
 
 /** Defaults, then @path on top (NULL = defaults only). A missing file is an error unless @path is

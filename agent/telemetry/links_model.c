@@ -34,6 +34,8 @@ void links_forget_view(struct links_model *m)
 		link->n_addresses = 0;
 		link->neighbours = NULL;
 		link->n_neighbours = 0;
+		link->heard = NULL; /* lent by hear.c */
+		link->n_heard = 0;
 	}
 	free(m->parts);
 	m->parts = NULL;

@@ -25,6 +25,8 @@ struct sb_telemetry_env {
 	const char *proc_root; /* "/proc", or a copy of it in tests */
 	const char *sys_root;  /* "/sys" */
 	const char *nvml;      /* name of NVIDIA's library */
+	const char *node;      /* name of this node */
+	const char *beacon;    /* fabric.beacon of the settings; NULL = neither speak nor listen */
 	sb_telemetry_say_fn *say;
 	void *ctx; /* for say */
 };

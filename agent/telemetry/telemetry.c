@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hear_parts.h"
 #include "telemetry_parts.h"
 #include "sb_fs.h"
 #include "sb_loop.h"
@@ -15,6 +16,7 @@ struct sb_telemetry {
 	sd_event_source *timer;
 	struct reader *gpu_reader;
 	struct fabric *fabric;
+	struct hear *hear; /* NULL: not wanted */
 	struct cpu_times cpu_before;
 	bool has_cpu_before;
 	uint64_t sampled_ms, gpu_ms; /* CLOCK_BOOTTIME of the newest values; 0 = none */
@@ -145,6 +147,8 @@ static void sample(struct sb_telemetry *t)
 	take_gpu(t);
 	reader_ask(t->gpu_reader);
 	fabric_tick(t->fabric);
+	if (t->hear)
+		hear_tick(t->hear, fabric_get(t->fabric));
 }
 
 static int arm(struct sb_telemetry *t, struct sb_err *err);
@@ -178,6 +182,8 @@ int sb_telemetry_new(
 	rc = nvml_reader_new(env->nvml, &t->gpu_reader, err);
 	if (rc == 0)
 		rc = fabric_new(env, &t->fabric, err);
+	if (rc == 0 && env->beacon)
+		rc = hear_new(env->loop, env->node, env->beacon, &t->hear, err);
 	if (rc == 0)
 		rc = arm(t, err);
 	if (rc < 0)
@@ -195,6 +201,7 @@ void sb_telemetry_free(struct sb_telemetry *t)
 	reader_free(t->gpu_reader);
 	free_gpu(t);
 	fabric_free(t->fabric);
+	hear_free(t->hear);
 	sd_event_unref(t->env.loop);
 	free(t);
 }
@@ -211,6 +218,8 @@ const Sparkbus__Telemetry *sb_telemetry_get(struct sb_telemetry *t)
 	if (t->gpu)
 		t->gpu->sample->age_ms = now - t->gpu_ms;
 	t->all.fabric = fabric_get(t->fabric);
+	if (t->hear)
+		hear_fill(t->hear, t->all.fabric);
 	t->all.sensors = fabric_sensors(t->fabric);
 	return &t->all;
 }

@@ -35,6 +35,7 @@ static void assert_defaults(const struct sb_config *config)
 	ck_assert_uint_eq(config->log_max_bytes, 33554432);
 	ck_assert_uint_eq(config->ended_jobs_kept, 32);
 	ck_assert_int_eq(config->log_level, 6);
+	ck_assert_str_eq(config->fabric_beacon, "auto");
 }
 
 START_TEST(without_a_file_there_are_the_documented_defaults)
@@ -71,7 +72,8 @@ START_TEST(every_key_is_read)
 			   "logs:\n"
 			   "  max_bytes: 1G\n"
 			   "jobs: {ended_kept: 0}\n"
-			   "log: {level: debug}\n",
+			   "log: {level: debug}\n"
+			   "fabric: {beacon: 'eth0,eth1'}\n",
 			&config, &err);
 
 	ck_assert_msg(rc == 0, "%s", err.text);
@@ -85,6 +87,7 @@ START_TEST(every_key_is_read)
 	ck_assert_uint_eq(config.log_max_bytes, UINT64_C(1) << 30);
 	ck_assert_uint_eq(config.ended_jobs_kept, 0);
 	ck_assert_int_eq(config.log_level, 7);
+	ck_assert_str_eq(config.fabric_beacon, "eth0,eth1");
 }
 END_TEST
 
@@ -125,6 +128,10 @@ static const struct {
 	{ "jobs:\n  ended_kept: many\n", ":2:15:", "a whole number" },
 	{ "jobs:\n  ended_kept: 9999999\n", ":2:15:", "expected 0 to" },
 	{ "log:\n  level: loud\n", ":2:10:", "error, warn, info or debug" },
+	{ "fabric:\n  beacon: a/b\n", ":2:11:", "auto, off or names of interfaces" },
+	{ "fabric:\n  beacon: ''\n", ":2:11:", "auto, off or names of interfaces" },
+	{ "fabric:\n  beacon: eth0,\n", ":2:11:", "auto, off or names of interfaces" },
+	{ "fabric:\n  beacon: averyverylongname\n", ":2:11:", "auto, off or names" },
 	{ "log:\n  level: [info]\n", ":2:10:", "error, warn, info or debug" },
 	{ "state_dir: /a\nstate_dir: /b\n", ":2:1:", "already given" },
 	{ "listen:\n  peer_port: 1\n  peer_port: 1\n", ":3:3:", "already given" },
