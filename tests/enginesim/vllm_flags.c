@@ -302,6 +302,7 @@ const struct es_flag es_vllm_flags[] = {
 	{ "kv-transfer-config", NULL, ES_JSON, NULL },
 	{ "kv-events-config", NULL, ES_JSON, NULL },
 	{ "ec-transfer-config", NULL, ES_JSON, NULL },
+	{ "diffusion-config", NULL, ES_JSON, NULL },
 	{ "compilation-config", "-cc", ES_JSON, NULL },
 	{ "attention-config", "-ac", ES_JSON, NULL },
 	{ "mamba-config", NULL, ES_JSON, NULL },
