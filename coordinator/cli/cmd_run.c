@@ -100,10 +100,13 @@ const struct opt run_options[] = {
 			"longest wait for the job to be ready (3600)", RUN_OPT(ready_timeout), 1,
 			604800 },
 	{ OPT_FLAG, 0, "strict", NULL, NULL,
-			"start nothing when lint or the links between the nodes give a warning",
+			"start nothing when lint, the links between the nodes or their memory give "
+			"a warning",
 			RUN_OPT(strict) },
 	{ OPT_FLAG, 0, "no-lint", NULL, NULL, "do not compare the launch with lint's rules",
 			RUN_OPT(no_lint) },
+	{ OPT_FLAG, 0, "offline", NULL, NULL, "do not ask the hub how large the model is",
+			RUN_OPT(offline) },
 	{ OPT_FLAG, 0, "json", NULL, NULL, "print JSON: the plan with -n, else the job once ready",
 			RUN_OPT(json) },
 	{ OPT_END },
@@ -430,6 +433,7 @@ static int plan_and_start(struct launch *l, const struct run_opts *opts, const c
 	struct sb_err err = SB_ERR_INIT;
 	struct fleet fleet = { 0 };
 	struct sb_client *client;
+	bool over = false;
 	int status, rc;
 
 	if (hosts_resolve(l->cli, &opts->hosts, HOSTS_MUST, &l->nodes, &err) < 0 ||
@@ -456,12 +460,13 @@ static int plan_and_start(struct launch *l, const struct run_opts *opts, const c
 	}
 	if (status == EXIT_DONE)
 		status = lint(l, opts, &fleet);
-	if (status == EXIT_DONE) {
-		if (opts->dry_run)
-			status = print_dry_run(l, opts->json);
-		else if (!opts->ensure || !already_runs(l, &fleet, opts->json, &status))
-			status = start(l, opts);
-	}
+	/* A job that is up has the memory that it would need. */
+	if (status == EXIT_DONE && opts->ensure && !opts->dry_run)
+		over = already_runs(l, &fleet, opts->json, &status);
+	if (status == EXIT_DONE && !over)
+		status = run_memory(l, opts, &fleet);
+	if (status == EXIT_DONE && !over)
+		status = opts->dry_run ? print_dry_run(l, opts->json) : start(l, opts);
 	fleet_done(&fleet);
 	return status;
 }

@@ -281,6 +281,15 @@ static json_t *to_json(const struct show *s, const struct sb_mask *mask)
 	return json;
 }
 
+static json_t *with_vram(
+		struct cli *cli, const struct show *s, const struct show_opts *opts, json_t *json)
+{
+	if (json && !opts->no_vram)
+		json_object_set_new(json, "vram",
+				vram_json(cli, s->w, opts->offline ? VRAM_OFFLINE : VRAM_ONLINE));
+	return json;
+}
+
 /* --- the command --- */
 
 static int save(struct cli *cli, const struct show *s, const struct show_opts *opts,
@@ -313,7 +322,7 @@ int cmd_show(struct cli *cli, const struct call *call)
 			(opts->save && save(cli, &s, opts, &err) < 0))
 		return cli_fail(cli, &err);
 	if (opts->json)
-		return cli_json(cli, to_json(&s, &mask), EXIT_DONE);
+		return cli_json(cli, with_vram(cli, &s, opts, to_json(&s, &mask)), EXIT_DONE);
 	if (print(&s, &mask, &err) < 0 || (!opts->no_vram && print_vram(cli, &s, opts, &err) < 0))
 		return cli_fail(cli, &err);
 	return EXIT_DONE;

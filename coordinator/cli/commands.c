@@ -47,13 +47,15 @@ static const char list_details[] =
 		"name, file, model and description, in any case. The runtime is the one that `run` "
 		"would use. A file that is no good recipe is counted; -v says what is wrong.";
 static const char vram_details[] =
-		"The figures are the published tool's, GB being GiB: every layer counts as full "
-		"attention, every cache is split over all ranks, nothing is added for "
-		"activations. What the recipe's metadata leaves open is read from the model's "
-		"config.json, hf_quant_config.json and safetensors index: in this machine's "
-		"Hugging Face cache (HF_HUB_CACHE, HF_HOME), else on the hub (HF_ENDPOINT, "
-		"HF_TOKEN), "
-		"which is given 4 s; never the weights. No node is asked.";
+		"Weights, cache and the engine's own needs of each rank, how each is known, the "
+		"longest "
+		"context, and whether it fits a Spark: sparkbus-vram(7) says how. What the model's "
+		"own files say is read from this machine's Hugging Face cache (HF_HUB_CACHE, "
+		"HF_HOME), "
+		"else from the hub (HF_ENDPOINT, HF_TOKEN), which is given 4 s; never the weights. "
+		"No "
+		"node is asked. The JSON has the published tool's fields, and ours below "
+		"\"estimate\".";
 static const char show_details[] =
 		"Shown is what the file says, without overrides and with $NAME left alone. Values "
 		"of "

@@ -52,7 +52,7 @@ struct run_opts {
 	const char *served_model_name, *image, *memory_limit, *restart, *container_name;
 	struct opt_list option, label;
 	bool rootful, solo, dry_run, no_follow, foreground, ensure, no_rm, dashboard, trust, json;
-	bool strict, no_lint;
+	bool offline, strict, no_lint;
 };
 extern const struct opt run_options[];
 /* Groups of them that decide what the plan is; for a struct run_opts. */
@@ -129,7 +129,7 @@ int cmd_list(struct cli *cli, const struct call *call);
 struct vram_opts {
 	struct opt_int tp, max_model_len;
 	struct opt_float gpu_mem;
-	bool no_auto_detect, offline, json;
+	bool no_auto_detect, published, offline, json;
 };
 extern const struct opt vram_options[];
 int cmd_recipe_vram(struct cli *cli, const struct call *call);

@@ -22,6 +22,7 @@ void launch_done(struct launch *l)
 	free(l->ranks);
 	free(l->leased);
 	free(l->cursor);
+	free(l->memory);
 	for (size_t i = 0; i < l->n_acts; i++)
 		free(l->acts[i]);
 }

@@ -31,6 +31,7 @@ struct launch {
 	bool foreground;
 	char *acts[LAUNCH_ACTS_MAX]; /* what hooks do with files of this workstation */
 	size_t n_acts;
+	char *memory; /* the estimate in a line; NULL = none was made */
 };
 
 void launch_done(struct launch *l);
@@ -55,6 +56,11 @@ int launch_look(struct launch *l, const struct run_opts *opts, const struct opt_
 		const char *target, struct sb_err *err);
 /** Remarks of a compile, on stderr. */
 void launch_print_diags(const struct launch *l, const struct sb_diags *diags);
+/** Estimate what the launch takes, warn of nodes whose measured memory it does not fit, and keep
+ * l->memory for the summary (run_memory.c). Return: EXIT_DONE, or the exit status when the launch
+ * must not go on. */
+int run_memory(struct launch *l, const struct run_opts *opts, const struct fleet *fleet);
+
 /** Fill ranks and mask from the plan. */
 int launch_bind(struct launch *l, struct sb_err *err);
 /** Prepare every rank; fetch a missing image and prepare again. */

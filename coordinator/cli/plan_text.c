@@ -75,6 +75,8 @@ void plan_print_summary(const struct launch *l, FILE *out)
 		fprintf(out, "Mode:      solo\n");
 	fputc('\n', out);
 	print_hosts(l, out);
+	if (l->memory)
+		fprintf(out, "Memory:    %s\n", masked(l, l->memory, &text));
 	fprintf(out, "Job:       %s\n\n", plan->job);
 	fprintf(out, "Serve command:\n");
 	print_block(l, plan->serve_command, "  ", out);

@@ -59,30 +59,15 @@ static int ask_hub(struct cli *cli, const char *model, const char *revision, boo
 	return 0;
 }
 
-int vram_look(struct cli *cli, const struct sb_workload *w, bool offline, struct sb_hub_model *ret,
-		struct sb_err *err)
+int vram_look(struct cli *cli, const char *model, const char *revision, enum vram_look how,
+		struct sb_hub_model *ret, struct sb_err *why)
 {
-	SB_CLEANUP(sb_freep) char *model = repository(sb_workload_model(w));
-	const char *revision = sb_workload_revision(w);
-	struct sb_err why = SB_ERR_INIT;
-	int rc = model ? look_here(cli, model, revision, ret, &why) : sb_err_nomem(err);
+	SB_CLEANUP(sb_freep) char *name = repository(model);
+	int rc = name ? look_here(cli, name, revision, ret, why) : sb_err_nomem(why);
 
-	if (rc == -SB_E_NOMEM) {
-		*err = why;
+	if (rc == -SB_E_NOMEM || (rc == 0 && is_enough(ret)))
 		return rc;
-	}
-	if (rc == 0 && is_enough(ret))
-		return 0;
 	if (rc != -SB_E_INVALID) /* what is no name of the hub needs no question */
-		rc = ask_hub(cli, model, revision, offline, ret, &why);
-	if (rc == -SB_E_CANCELLED || rc == -SB_E_NOMEM) {
-		*err = why;
-		return rc;
-	}
-	if (rc < 0)
-		cli_note(cli, "Note: %s is looked at: %s%s%s",
-				ret->config ? "only what the cache has of the model"
-					    : "only the recipe",
-				why.text, *why.hint ? "; " : "", why.hint);
-	return 0;
+		rc = ask_hub(cli, name, revision, how == VRAM_OFFLINE, ret, why);
+	return rc == -SB_E_CANCELLED || rc == -SB_E_NOMEM ? rc : 0;
 }

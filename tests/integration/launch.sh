@@ -22,6 +22,27 @@ is "$(json '.ranks | length')" 2 "the plan has two ranks"
 job=$(json .job)
 like "$job" '^sparkbus_[0-9a-f]{12}$' "it has a job id"
 
+# --- the memory that a launch takes, against what the nodes measure ---
+
+snapshot=$TESTBED_DIR/hf-cli/models--example--pair/snapshots/0123456789abcdef
+mkdir -p "$snapshot" "${snapshot%/*/*}/refs"
+printf 0123456789abcdef >"${snapshot%/*/*}/refs/main"
+echo '{"num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":8,"hidden_size":4096}' >"$snapshot/config.json"
+echo '{"metadata":{"total_size":109951162777600}}' >"$snapshot/model.safetensors.index.json"
+export HF_HUB_CACHE=$TESTBED_DIR/hf-cli
+run_expect 0 "a dry run of a model that is too large" sparkbus run "$recipes/pair.yaml" --dry-run
+like "$out" 'Memory: +51200.0 GiB of weights on a node, of [0-9.]+ GiB: does not fit' "the plan says so"
+like "$err" 'Warning: spark1: memory: 51204.0 GiB before any cache' "the warning names node and numbers"
+like "$err" 'Warning: spark2: memory: ' "each node"
+total=$(awk '/^MemTotal:/ { printf "%.1f", $2 * 0.85 / 1048576 }' /proc/meminfo)
+like "$err" "share of $total GiB" "its share of the memory that the node measured"
+ln -s models--example--pair "$HF_HUB_CACHE/models--example--solo"
+run_expect 1 "a run with --strict" sparkbus run "$recipes/solo.yaml" -H spark1 --no-follow --strict --no-lint
+like "$err" 'spark1: memory: ' "is refused for it"
+like "$err" 'Nothing was started' "and says so"
+is "$(containers spark1)$(containers spark2)" 00 "and nothing runs"
+unset HF_HUB_CACHE
+
 run_expect 0 "run" sparkbus run "$recipes/pair.yaml" --no-follow
 like "$out$err" "http://$head:8000/v1" "it says where the model is served"
 run_expect 0 "the model answers" curl -sf "http://$head:8000/v1/chat/completions" \

@@ -93,7 +93,8 @@ static void answer_node(
 	}
 	s->telemetry = (Sparkbus__Telemetry)SPARKBUS__TELEMETRY__INIT;
 	s->telemetry.fabric = a->fabric;
-	if (a->fabric)
+	s->telemetry.memory = a->memory;
+	if (a->fabric || a->memory)
 		s->node.telemetry = &s->telemetry;
 	out->get_node = &s->node;
 }

@@ -42,6 +42,8 @@ struct fake_agent {
 	bool pulled;
 	/* What get_node tells of its links; NULL = nothing. Borrowed. */
 	Sparkbus__FabricState *fabric;
+	/* The same of its memory. */
+	Sparkbus__MemoryState *memory;
 
 	/* Its own. */
 	void *door;

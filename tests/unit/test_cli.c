@@ -326,13 +326,16 @@ static void start_node(struct fake_agent *agent, const char *name)
 	sb_tls_wipe_free(key);
 }
 
+static Sparkbus__MemoryState *node_memory[2]; /* NULL = they tell nothing of it */
+
 static void start_nodes(void)
 {
 	ck_status(RUN("init", "--operator", "alice"), 0);
 	for (int i = 0; i < 2; i++) {
 		nodes[i] = (struct fake_agent){ .result = SPARKBUS__JOB_STATE__JOB_READY,
 			.stop_outcome = SPARKBUS__OUTCOME__OUTCOME_DONE,
-			.stop_evidence_holds = true };
+			.stop_evidence_holds = true,
+			.memory = node_memory[i] };
 		start_node(&nodes[i], i ? "s2" : "s1");
 	}
 	snprintf(recipe, sizeof(recipe), "%s/two.yaml", home);
@@ -963,7 +966,15 @@ START_TEST(memory_is_estimated_from_the_cache)
 	ck_status(r, 0);
 	ck_has(r->out,
 			"Recipe:  r\nModel:   org/m\nRuntime: vllm-distributed\n\n"
-			"VRAM Estimation:\n  Model dtype:      bfloat16\n");
+			"VRAM Estimation:\n  Model:            32 layers: 32 full attention\n");
+	ck_has(r->out, "14.96  read     sizes of the safetensors files\n");
+	ck_has(r->out, "60.50  known    0.5 of 121.0 GiB\n");
+	ck_has(r->out, "  At 1,000 tokens: ");
+	ck_has(r->out, "  Verdict:          fits\n");
+	r = RUN("recipe", "vram", recipe, "--published", "--gpu-mem", "0.5", "--max-model-len",
+			"1000");
+	ck_status(r, 0);
+	ck_has(r->out, "\n\nVRAM Estimation:\n  Model dtype:      bfloat16\n");
 	ck_has(r->out, "(max_model_len=1,000)");
 	ck_has(r->out, "gpu_memory_utilization: 50%");
 }
@@ -994,9 +1005,9 @@ START_TEST(memory_is_estimated_without_a_cache)
 	r = RUN("recipe", "vram", recipe);
 	ck_status(r, 0);
 	ck_has(r->err, "only the recipe is looked at: org/m: not fetched before, and offline");
-	ck_has(r->out,
-			"Warning: model_params not available; model weight estimate is "
-			"zero");
+	ck_has(r->out, "Verdict:          unknown: the size of the weights is not known\n");
+	r = RUN("recipe", "vram", recipe, "--published");
+	ck_has(r->out, "Warning: model_params not available; model weight estimate is zero");
 	ck_assert_str_eq(RUN("-q", "recipe", "vram", recipe)->err, "");
 	r = RUN("recipe", "vram", recipe, "--no-auto-detect");
 	ck_status(r, 0);
@@ -1008,14 +1019,20 @@ START_TEST(memory_is_estimated_without_a_cache)
 	write_file(recipe, "model: org/m:Q4_K_M\nruntime: llama-cpp\ncontainer: img:1\n");
 	r = RUN("recipe", "vram", recipe);
 	ck_status(r, 0);
-	ck_has(r->out, "Model dtype:      q4_k_m\n");
-	ck_has(r->out, "DGX Spark fit:    UNKNOWN\n");
+	ck_has(r->out, "Weights:          q4_k_m\n");
+	ck_has(r->out, "Verdict:          unknown: ");
 	write_file(recipe,
 			"model: org/m\nruntime: vllm\ncontainer: img:1\nmetadata:\n"
 			"  num_layers: 52.0\n  model_vram: lots\n");
-	r = RUN("recipe", "vram", recipe);
+	r = RUN("recipe", "vram", recipe, "--published");
 	ck_status(r, 1);
 	ck_has(r->err, "VRAM estimation failed: metadata.model_vram: expected a number");
+	write_file(recipe,
+			"model: org/m\nruntime: vllm\ncontainer: img:1\ndefaults:\n"
+			"  max_num_seqs: lots\n");
+	r = RUN("recipe", "vram", recipe);
+	ck_status(r, 1);
+	ck_has(r->err, "VRAM estimation failed: max_num_seqs: expected a whole number");
 	unsetenv("HF_HUB_CACHE");
 }
 END_TEST
@@ -1069,6 +1086,46 @@ START_TEST(memory_is_estimated_from_the_hub)
 }
 END_TEST
 
+/* The engine takes its share of the whole before it looks at what is free. */
+START_TEST(a_launch_is_compared_with_the_memory_of_its_nodes)
+{
+	static const uint64_t gib = (uint64_t)1 << 30;
+	Sparkbus__MemoryState memory[2];
+	const struct result *r;
+
+	for (int i = 0; i < 2; i++) {
+		memory[i] = (Sparkbus__MemoryState)SPARKBUS__MEMORY_STATE__INIT;
+		memory[i].has_total_case = SPARKBUS__MEMORY_STATE__HAS_TOTAL_TOTAL_BYTES;
+		memory[i].total_bytes = 120 * gib;
+		memory[i].has_allocatable_case =
+				SPARKBUS__MEMORY_STATE__HAS_ALLOCATABLE_ALLOCATABLE_BYTES;
+		memory[i].allocatable_bytes = (i ? 61 : 115) * gib;
+		node_memory[i] = &memory[i];
+	}
+	start_nodes();
+	make_cache();
+	cache_file("model.safetensors.index.json", "{\"metadata\":{\"total_size\":16060522496}}");
+	r = RUN("run", recipe, "-H", "s1,s2", "--tp", "2", "-n", "--no-lint");
+	ck_status(r, 0);
+	ck_has(r->out, "\nMemory:    7.5 GiB of weights on a node, of 108.00 GiB; room for ");
+	ck_has(r->out, " of 32,768 tokens: does not fit\n");
+	ck_has(r->err, "Warning: s2: memory: the engine takes 108.0 GiB, 61.0 GiB are available\n");
+	ck_not(r->err, "s1: memory");
+	r = RUN("run", recipe, "-H", "s1,s2", "--tp", "2", "-n", "--no-lint", "--strict");
+	ck_status(r, 1);
+	ck_has(r->err, "with --strict warnings are errors. Nothing was started.");
+	r = RUN("run", recipe, "-H", "s1,s2", "--tp", "2", "-n", "--no-lint", "--gpu-mem", "0.45");
+	ck_status(r, 0);
+	ck_has(r->out, " of 32,768 tokens: fits\n");
+	ck_not(r->err, "memory");
+	r = RUN("run", recipe, "-H", "s1,s2", "--tp", "2", "-n", "--no-lint", "-o",
+			"max_num_seqs=x");
+	ck_status(r, 0);
+	ck_has(r->err, "no estimate of memory: max_num_seqs: expected a whole number");
+	stop_nodes();
+}
+END_TEST
+
 START_TEST(show_has_the_estimate)
 {
 	const struct result *r;
@@ -1077,14 +1134,18 @@ START_TEST(show_has_the_estimate)
 	cache_file("model.safetensors.index.json", "{\"metadata\":{\"total_size\":1073741824}}");
 	r = RUN("show", recipe);
 	ck_status(r, 0);
-	ck_has(r->out, "\n\nVRAM Estimation:\n  Model dtype:      bfloat16\n");
-	ck_has(r->out, "  Model weights:    1.00 GB\n");
+	ck_has(r->out, "\n\nVRAM Estimation:\n  Model:            32 layers: 32 full attention\n");
+	ck_has(r->out, "1.00  known    model.safetensors.index.json\n");
+	r = RUN("show", recipe, "--json");
+	ck_has(r->out, "\"source\": \"model.safetensors.index.json\"");
+	ck_not(RUN("show", recipe, "--json", "--no-vram")->out, "safetensors");
 	ck_not(RUN("show", recipe, "--no-vram")->out, "VRAM");
 	write_file(recipe,
-			"model: org/m\nruntime: vllm\ncontainer: i:1\nmetadata: {head_dim: x}\n");
+			"model: org/m\nruntime: vllm\ncontainer: i:1\ndefaults: {max_num_seqs: "
+			"x}\n");
 	r = RUN("show", recipe);
 	ck_status(r, 0);
-	ck_has(r->out, "VRAM estimation failed: metadata.head_dim: expected a whole number");
+	ck_has(r->out, "VRAM estimation failed: max_num_seqs: expected a whole number");
 }
 END_TEST
 
@@ -1097,7 +1158,7 @@ START_TEST(a_broken_cache_is_left_out)
 	r = RUN("recipe", "vram", recipe);
 	ck_status(r, 0);
 	ck_has(r->err, "config.json is left out: line 1, column ");
-	ck_has(r->out, "Missing architecture info");
+	ck_has(r->out, "KV cache:         unknown\n");
 }
 END_TEST
 
@@ -1216,6 +1277,7 @@ int main(void)
 	tcase_add_test(words, half_a_download_is_not_half_a_model);
 	tcase_add_test(words, memory_is_estimated_without_a_cache);
 	tcase_add_test(words, memory_is_estimated_from_the_hub);
+	tcase_add_test(words, a_launch_is_compared_with_the_memory_of_its_nodes);
 	tcase_add_test(words, show_has_the_estimate);
 	tcase_add_test(words, a_broken_cache_is_left_out);
 	tcase_add_test(words, a_recipe_is_shown);
