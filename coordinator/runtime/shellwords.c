@@ -208,8 +208,14 @@ static int plain(struct scan *s)
 	s->brace = s->brace || c == '{';
 	if (s->brace && (c == ',' || (c == '.' && *s->p == '.')))
 		s->script = true;
-	/* ~ expands at the start of a word and, in assignments, behind '=' and ':' */
-	if (c == '~' && (!s->in_word || strchr("=:", s->word.data[s->word.len - 1])))
+	/* ~ expands at the start of a word and, in assignments, behind '=' and ':'; empty quotes
+	 * may be all that is before it */
+	if (c == '~' &&
+			(!s->in_word ||
+					(s->word.len &&
+							strchr("=:",
+									s->word.data[s->word.len -
+											1]))))
 		s->script = true;
 	add(s, s->p - 1, 1);
 	return 0;

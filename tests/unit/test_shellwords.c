@@ -32,6 +32,8 @@ static const struct {
 	{ "a {unknown} {}", "<a><{unknown}><{}>" },
 	{ "a x~ y=~z", NULL },
 	{ "a x~", "<a><x~>" },
+	{ "''~", "<~>" },
+	{ "a ''~ \"\"~x", "<a><~><~x>" },
 	{ "A=1 B='x y' vllm serve", "<env><A=1><B=x y><vllm><serve>" },
 	{ "a A=1", "<a><A=1>" },
 	{ "'A=1' a", "<A=1><a>" },
