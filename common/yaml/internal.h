@@ -49,6 +49,9 @@ enum sb_yaml_plain sb_yaml_resolve_plain(struct sb_yaml_node *node, const char *
 /** One UTF-8 character of @s into *@ret_cp. Return: its bytes; 0 at the end or when malformed. */
 size_t sb_yaml_utf8(const char *s, uint32_t *ret_cp);
 
+/** Whether a character may only stand in a quoted text, as an escape. */
+bool sb_yaml_must_escape(uint32_t cp);
+
 /** Say what @parser found wrong in @text. Return: -SB_E_INVALID or -SB_E_NOMEM. */
 int sb_yaml_refuse_syntax(const yaml_parser_t *parser, const char *name, const char *text,
 		size_t len, struct sb_err *err);

@@ -161,7 +161,7 @@ static bool is_plain_safe(const char *s)
 	return sb_yaml_resolve_plain(&probe, s) == SB_YAML_PLAIN_OK && probe.type == SB_YAML_STR;
 }
 
-static bool must_escape(uint32_t cp)
+bool sb_yaml_must_escape(uint32_t cp)
 {
 	return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029 ||
 			cp == 0xfeff || cp == 0xfffe || cp == 0xffff;
@@ -185,7 +185,7 @@ int sb_yaml_write_scalar(struct sb_strbuf *out, const char *text)
 			sb_strbuf_addf(out, "\\%c", (char)cp);
 		else if (cp == '\n' || cp == '\t')
 			sb_strbuf_adds(out, cp == '\n' ? "\\n" : "\\t");
-		else if (must_escape(cp))
+		else if (sb_yaml_must_escape(cp))
 			add_code(out, cp);
 		else
 			sb_strbuf_add(out, s, n);

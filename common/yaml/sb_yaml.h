@@ -86,5 +86,14 @@ int sb_yaml_expect(const struct sb_yaml_doc *doc, const struct sb_yaml_node *nod
 /** Append @text as a YAML scalar, quoted when it would read back as anything else.
  * Return: 0; -SB_E_INVALID when @text is not UTF-8 (nothing is added); @out's failure. */
 int sb_yaml_write_scalar(struct sb_strbuf *out, const char *text);
+/** Append a float that reads back as the same float. */
+void sb_yaml_write_float(struct sb_strbuf *out, double value);
+/** Append the lines of the entry @key: @value (NULL = null) of a map whose keys stand behind
+ * @indent blanks, all in block style. Read back, types, order and texts are the same.
+ * Return: 0; -SB_E_INVALID when a text is not UTF-8; @out's failure. */
+int sb_yaml_write_entry(struct sb_strbuf *out, unsigned indent, const struct sb_yaml_node *key,
+		const struct sb_yaml_node *value);
+/** The same with a text for a value, which stays text whatever it looks like. */
+int sb_yaml_write_text(struct sb_strbuf *out, unsigned indent, const char *key, const char *text);
 
 #endif
