@@ -421,6 +421,22 @@ static struct sb_source source_of(const struct source *src)
 	return source;
 }
 
+/* For explain and export. */
+static int keep_source(struct sb_workload *w, const struct source *src, size_t i)
+{
+	w->executor_sources[i] = source_of(src);
+	if (!w->executor_sources[i].option)
+		return 0;
+	w->executor_texts[i] = sb_workload_own(w, strdup(src->text));
+	w->executor_sources[i].option = sb_workload_own(w, strdup(src->origin));
+	return w->executor_texts[i] && w->executor_sources[i].option ? 0 : sb_err_nomem(src->err);
+}
+
+const char *sb_executor_name(size_t i)
+{
+	return settings[i].key;
+}
+
 struct sb_source sb_workload_executor_source(const struct sb_workload *w, const char *key)
 {
 	for (size_t i = 0; i < sb_countof(settings); i++)
@@ -447,7 +463,9 @@ int sb_executor_resolve(struct sb_workload *w, const struct sb_override *overrid
 		rc = take(w, &src);
 		if (rc < 0)
 			return rc;
-		w->executor_sources[i] = source_of(&src);
+		rc = keep_source(w, &src, i);
+		if (rc < 0)
+			return rc;
 	}
 	if (*w->executor.restart_policy)
 		w->executor.auto_remove = false; /* the engine refuses both */

@@ -12,6 +12,7 @@
 #define SB_CONFIG_MAX_KEYS       1000u /* in "defaults", in "env" and by overrides */
 #define SB_PLACEHOLDER_MAX_BYTES 256   /* from '{' to '}' */
 #define SB_EXECUTOR_SETTINGS     15u
+#define SB_EXPORT_INDENT         2
 
 struct env_var {
 	char *name, *value;
@@ -55,6 +56,8 @@ struct sb_workload {
 	char *image;
 	bool image_is_override;
 	struct sb_source executor_sources[SB_EXECUTOR_SETTINGS];
+	const char *executor_texts[SB_EXECUTOR_SETTINGS]; /* not the recipe's; NULL = it or built in
+							   */
 	const char *runtime, *builder;
 	enum sb_mode mode;
 	unsigned min_nodes, max_nodes;
@@ -77,6 +80,8 @@ int sb_executor_resolve(struct sb_workload *w, const struct sb_override *overrid
 		struct sb_diags *diags, struct sb_err *err);
 void sb_executor_done(struct sb_executor *executor);
 bool sb_is_executor_key(const char *key);
+/** The @i-th setting of all, below SB_EXECUTOR_SETTINGS. */
+const char *sb_executor_name(size_t i);
 
 /** Keep @text (heap, may be NULL when out of memory) for the life of @w. */
 const char *sb_workload_own(struct sb_workload *w, char *text);

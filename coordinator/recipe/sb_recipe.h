@@ -184,6 +184,24 @@ int sb_workload_command(const struct sb_workload *w, struct sb_strbuf *out, bool
 int sb_workload_substitute(const struct sb_workload *w, const char *text, struct sb_strbuf *out,
 		struct sb_err *err);
 
+/* What an exported recipe is to hold beyond the workload, and what not. */
+struct sb_export_opts {
+	bool keep; /* containers stay after their end */
+	const char *const
+			*labels; /* of the containers, instead of the recipe's when there are any */
+	size_t n_labels;
+	/* Secrets are left out: variables that @is_secret says so of become references to the
+	 * environment ("$NAME"), the engine's API key is not written. */
+	bool hide;
+	bool (*is_secret)(const char *name);
+};
+/** Append @w as the text of a recipe that resolves to the same workload without overrides; in the
+ * same environment, as references to it stay. Values of the environment that overrides gave and
+ * that look like such a reference become one. Return: 0; -SB_E_INVALID for a value that is not
+ * UTF-8; -SB_E_NOMEM. */
+int sb_workload_export(const struct sb_workload *w, const struct sb_export_opts *opts,
+		struct sb_strbuf *out, struct sb_err *err);
+
 /** Fill @err with "path:line:col: <text>", the place being that of the recipe's key @key (dots go
  * down: "executor_config.user"); of its first line when the recipe has no such key.
  * Return: -@code. */

@@ -1,7 +1,7 @@
 /* fuzz_template.c - hostile defaults, overrides and a command template, past YAML's syntax: the
  * first line chooses runtime and nodes, lines "key=value" are defaults, "!key=value" overrides, and
  * what follows a line "%" is the command. Expansion must settle, and a plan must tell where every
- * byte of it comes from and be the same twice. */
+ * byte of it comes from, be the same twice, and be the same from the exported recipe. */
 #include <stdint.h>
 #include <string.h>
 
@@ -130,6 +130,25 @@ static int compile(const struct sb_workload *w, size_t n, struct sb_strbuf *ret_
 	return 0;
 }
 
+/* Written as a recipe, it is the same launch without the overrides. */
+static void check_export(const struct sb_workload *w, size_t n, const struct sb_strbuf *want)
+{
+	static const struct sb_export_opts none = { .keep = false };
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT, got = SB_STRBUF_INIT;
+	SB_CLEANUP(sb_recipe_freep) struct sb_recipe *recipe = NULL;
+	SB_CLEANUP(sb_workload_freep) struct sb_workload *again = NULL;
+
+	if (sb_workload_export(w, &none, &text, NULL) < 0)
+		return; /* an override is not UTF-8 */
+	if (sb_recipe_parse("r.yaml", sb_strbuf_str(&text), text.len, NULL, NULL, &recipe, NULL) <
+					0 ||
+			sb_workload_resolve(recipe, NULL, 0, NULL, NULL, 0, NULL, &again, NULL) <
+					0 ||
+			compile(again, n, &got) < 0 || got.len != want->len ||
+			memcmp(got.data, want->data, got.len) != 0)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	SB_CLEANUP(sb_strbuf_done)
@@ -154,9 +173,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	check_expansion(w);
-	if (compile(w, nodes, &first) == 0 &&
-			(compile(w, nodes, &again) < 0 || first.len != again.len ||
-					memcmp(first.data, again.data, first.len) != 0))
+	if (compile(w, nodes, &first) < 0)
+		return 0;
+	if (compile(w, nodes, &again) < 0 || first.len != again.len ||
+			memcmp(first.data, again.data, first.len) != 0)
 		abort();
+	check_export(w, nodes, &first);
 	return 0;
 }

@@ -47,6 +47,9 @@ void golden_compare_notes(struct golden_case *c, const json_t *theirs, const str
 void golden_check_sources(struct golden_case *c, const struct sb_strbuf *file,
 		const struct sb_workload *w, const Sparkbus__LaunchPlan *plan,
 		const struct sb_plan_sources *sources);
+/** Export @w, load it again without overrides, and compile it: the plan must be the same. */
+void golden_check_export(struct golden_case *c, const struct sb_workload *w,
+		const struct sb_plan_input *input, const Sparkbus__LaunchPlan *plan);
 /** A text member; "" when there is none. Borrowed. */
 const char *golden_text(const json_t *object, const char *key);
 

@@ -50,6 +50,7 @@ struct compiled {
 	struct sb_workload *workload;
 	Sparkbus__LaunchPlan *plan;
 	struct sb_plan_sources sources;
+	struct sb_plan_input input;
 	struct sb_diags diags;
 };
 
@@ -78,7 +79,10 @@ static int compile(const char *path, const struct sb_strbuf *text, const struct 
 		{ "spark3", "10.0.0.13", "10.0.0.13", 47101 },
 		{ "spark4", "10.0.0.14", "10.0.0.14", 47101 },
 	};
-	struct sb_plan_input input = {
+	int rc = sb_recipe_parse(path, sb_strbuf_str(text), text->len, nothing, &out->diags,
+			&out->recipe, err);
+
+	out->input = (struct sb_plan_input){
 		.nodes = nodes,
 		.n_nodes = (size_t)c->nodes,
 		.solo = solo,
@@ -86,14 +90,12 @@ static int compile(const char *path, const struct sb_strbuf *text, const struct 
 		.tool_version = "test",
 		.now_unix_ms = 1,
 	};
-	int rc = sb_recipe_parse(path, sb_strbuf_str(text), text->len, nothing, &out->diags,
-			&out->recipe, err);
 
 	if (rc == 0)
 		rc = sb_workload_resolve(out->recipe, overrides,
 				c->overrides ? sb_countof(overrides) : 0, NULL, NULL, 0,
 				&out->diags, &out->workload, err);
-	return rc == 0 ? sb_plan_explain(out->workload, &input, &out->diags, &out->plan,
+	return rc == 0 ? sb_plan_explain(out->workload, &out->input, &out->diags, &out->plan,
 					 &out->sources, err)
 		       : rc;
 }
@@ -124,6 +126,7 @@ static void run_case(struct golden_case *c, const struct sb_strbuf *text, json_t
 		golden_compare_plan(
 				c, json_array_get(results, (size_t)result), out.workload, out.plan);
 		golden_check_sources(c, text, out.workload, out.plan, &out.sources);
+		golden_check_export(c, out.workload, &out.input, out.plan);
 		golden_compare_notes(c, json_object_get(row, "notes"), &out.diags);
 	}
 	tally->failed += c->failed > 0;
