@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -144,6 +145,15 @@ static int make_loop(struct app *app, struct sb_err *err)
 	return rc < 0 ? sb_err_errno(err, -rc, "event loop") : 0;
 }
 
+/* What the agent has touched stays in memory: when the node swaps, it must not wait for itself.
+ * Not being allowed to is no reason not to run. */
+static void stay_in_memory(void)
+{
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+		sb_log(SB_LOG_WARN, "agent.memlock", "error=\"%s\" hint=\"LimitMEMLOCK=infinity\"",
+				strerror(errno));
+}
+
 /* --- wiring --- */
 
 static void on_event(void *ctx)
@@ -269,7 +279,8 @@ static int wire(struct app *app, struct sb_err *err)
 			(rc = sb_engine_seen_new(a, &a->seen, err)) < 0 ||
 			(rc = sb_pulls_new(a, &a->pulls, err)) < 0 ||
 			(rc = sb_peers_new(a->loop, app->box, &app->peers, err)) < 0 ||
-			(rc = make_bus(app, err)) < 0 || (rc = make_jobs(app, err)) < 0)
+			(rc = make_bus(app, err)) < 0 || (rc = make_jobs(app, err)) < 0 ||
+			(rc = sb_guarding_new(a, app->box, &a->guarding, err)) < 0)
 		return rc;
 	sb_events_on_add(a->events, on_event, app);
 	return listen_with_identity(app, err);
@@ -281,6 +292,7 @@ static void unwire(struct app *app)
 
 	sb_parking_free(a->parking);
 	a->parking = NULL;
+	sb_guarding_free(a->guarding);
 	sb_jobs_free(a->jobs);
 	sb_pulls_free(a->pulls);
 	sb_engine_seen_free(a->seen);
@@ -317,6 +329,7 @@ static int run(const char *config_path)
 		return fail(&err);
 	sb_log_setup((enum sb_log_level)app.agent.config.log_level,
 			getenv("JOURNAL_STREAM") != NULL);
+	stay_in_memory();
 	if (wire(&app, &err) < 0) {
 		unwire(&app);
 		return fail(&err);

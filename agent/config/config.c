@@ -6,16 +6,19 @@
 
 #include "config_parse.h"
 #include "sb_config.h"
+#include "sb_guard.h"
 #include "sb_log.h"
 #include "sb_yaml.h"
 
 /* One table says what the file may hold. Sections are the part of a path before the dot; nothing
  * else knows their names. */
 
-#define LOG_BYTES_MIN  ((uint64_t)256 << 10)
-#define LOG_BYTES_MAX  ((uint64_t)64 << 30)
-#define ENDED_KEPT_MAX 2048u /* well below what the job store holds */
-#define HINT_DISTANCE  3u    /* a key this near is worth a "did you mean" */
+#define LOG_BYTES_MIN   ((uint64_t)256 << 10)
+#define LOG_BYTES_MAX   ((uint64_t)64 << 30)
+#define ENDED_KEPT_MAX  2048u /* well below what the job store holds */
+#define GUARD_BYTES_MIN ((uint64_t)1 << 20)
+#define GUARD_BYTES_MAX ((uint64_t)1 << 40)
+#define HINT_DISTANCE   3u /* a key this near is worth a "did you mean" */
 
 struct key {
 	const char *path;
@@ -32,6 +35,7 @@ static const char defaults[] = "identity_dir: /etc/sparkbus/identity\n"
 			       "engine: { socket: /run/docker.sock }\n"
 			       "logs: { max_bytes: 32MiB }\n"
 			       "jobs: { ended_kept: 32 }\n"
+			       "guard: { mode: act, cgroup: '' }\n"
 			       "log: { level: info }\n"
 			       "fabric: { beacon: auto }\n";
 
@@ -164,27 +168,59 @@ static int set_links(const struct key *key, const struct sb_yaml_doc *doc,
 	return set_text(key, doc, value, field, err);
 }
 
-static const struct {
+struct word {
 	const char *name;
-	int level;
-} levels[] = {
-	{ "error", SB_LOG_ERR },
-	{ "warn", SB_LOG_WARN },
-	{ "info", SB_LOG_INFO },
-	{ "debug", SB_LOG_DEBUG },
+	int value;
 };
+
+static int set_word(const struct key *key, const struct word *words, size_t n, const char *expected,
+		const struct sb_yaml_doc *doc, const struct sb_yaml_node *value, void *field,
+		struct sb_err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(sb_yaml_str(value), words[i].name) != 0)
+			continue;
+		*(int *)field = words[i].value;
+		return 0;
+	}
+	return sb_yaml_err(doc, value, err, "%s: expected %s, got \"%s\"", key->path, expected,
+			sb_yaml_str(value));
+}
 
 static int set_level(const struct key *key, const struct sb_yaml_doc *doc,
 		const struct sb_yaml_node *value, void *field, struct sb_err *err)
 {
-	for (size_t i = 0; i < sb_countof(levels); i++) {
-		if (strcmp(sb_yaml_str(value), levels[i].name) != 0)
-			continue;
-		*(int *)field = levels[i].level;
-		return 0;
-	}
-	return sb_yaml_err(doc, value, err, "%s: expected error, warn, info or debug, got \"%s\"",
-			key->path, sb_yaml_str(value));
+	static const struct word words[] = {
+		{ "error", SB_LOG_ERR },
+		{ "warn", SB_LOG_WARN },
+		{ "info", SB_LOG_INFO },
+		{ "debug", SB_LOG_DEBUG },
+	};
+
+	return set_word(key, words, sb_countof(words), "error, warn, info or debug", doc, value,
+			field, err);
+}
+
+/* YAML reads "off" as a boolean. */
+static int set_guard_mode(const struct key *key, const struct sb_yaml_doc *doc,
+		const struct sb_yaml_node *value, void *field, struct sb_err *err)
+{
+	static const struct word words[] = {
+		{ "off", SB_GUARD_OFF },
+		{ "warn", SB_GUARD_WARN },
+		{ "act", SB_GUARD_ACT },
+	};
+
+	return set_word(key, words, sb_countof(words), "off, warn or act", doc, value, field, err);
+}
+
+/* A path, or "" for none. */
+static int set_optional_path(const struct key *key, const struct sb_yaml_doc *doc,
+		const struct sb_yaml_node *value, void *field, struct sb_err *err)
+{
+	if (sb_yaml_type(value) == SB_YAML_STR && !*sb_yaml_str(value))
+		return set_text(key, doc, value, field, err);
+	return set_path(key, doc, value, field, err);
 }
 
 /* --- the table --- */
@@ -201,6 +237,11 @@ static const struct key keys[] = {
 	{ "models.hf_cache", set_path, AT(hf_cache) },
 	{ "logs.max_bytes", set_size, AT(log_max_bytes), LOG_BYTES_MIN, LOG_BYTES_MAX },
 	{ "jobs.ended_kept", set_count, AT(ended_jobs_kept), 0, ENDED_KEPT_MAX },
+	{ "guard.mode", set_guard_mode, AT(guard_mode) },
+	{ "guard.warn", set_size, AT(guard_warn), GUARD_BYTES_MIN, GUARD_BYTES_MAX },
+	{ "guard.critical", set_size, AT(guard_critical), GUARD_BYTES_MIN, GUARD_BYTES_MAX },
+	{ "guard.emergency", set_size, AT(guard_emergency), GUARD_BYTES_MIN, GUARD_BYTES_MAX },
+	{ "guard.cgroup", set_optional_path, AT(guard_cgroup) },
 	{ "log.level", set_level, AT(log_level) },
 	{ "fabric.beacon", set_links, AT(fabric_beacon) },
 };
@@ -347,6 +388,12 @@ static void keep_remark(void *ctx, unsigned line, unsigned col, const char *text
 	snprintf(remark->text, sizeof(remark->text), "%s", text);
 }
 
+/* Both set, and the wrong way round. */
+static bool below(uint64_t upper, uint64_t lower)
+{
+	return upper && upper < lower;
+}
+
 static int read_file(const char *path, struct sb_config *config, struct sb_err *err)
 {
 	SB_CLEANUP(sb_yaml_freep) struct sb_yaml_doc *doc = NULL;
@@ -363,6 +410,12 @@ static int read_file(const char *path, struct sb_config *config, struct sb_err *
 		rc = sb_yaml_err(doc, sb_yaml_get(sb_yaml_root(doc), "listen"), err,
 				"listen.control_port and listen.peer_port are both %u",
 				config->control_port);
+	if (rc == 0 &&
+			(below(config->guard_warn, config->guard_critical) ||
+					below(config->guard_critical, config->guard_emergency)))
+		rc = sb_yaml_err(doc, sb_yaml_get(sb_yaml_root(doc), "guard"), err,
+				"guard: warn must not be below critical, nor critical below "
+				"emergency");
 	return rc;
 }
 
@@ -401,5 +454,6 @@ void sb_config_done(struct sb_config *config)
 	free(config->engine_socket);
 	free(config->hf_cache);
 	free(config->fabric_beacon);
+	free(config->guard_cgroup);
 	*config = (struct sb_config){ 0 };
 }

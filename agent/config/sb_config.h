@@ -17,6 +17,11 @@ struct sb_config {
 	uint64_t log_max_bytes;   /* logs.max_bytes: 32 MiB, per rank ("32MiB", "64k", bytes) */
 	unsigned ended_jobs_kept; /* jobs.ended_kept: 32; older ended jobs and their logs are
 				     dropped */
+	int guard_mode;           /* guard.mode: off, warn, act */
+	uint64_t guard_warn; /* guard.warn: bytes of available memory; 0 = as fits the machine */
+	uint64_t guard_critical;  /* guard.critical */
+	uint64_t guard_emergency; /* guard.emergency */
+	char *guard_cgroup;       /* guard.cgroup: "" = the machine */
 	int log_level;            /* log.level: error, warn, info, debug */
 	char *fabric_beacon;      /* fabric.beacon: auto; or off, or names of interfaces */
 };

@@ -60,6 +60,8 @@ struct rank {
 	bool replaced;    /* a container in the way was removed once: do not loop */
 	bool exited;      /* its end was seen; waiting for the rest of its log */
 	bool told;        /* the engine was asked to stop the container: its end is our doing */
+	int pidfd;        /* of the container's main process while it runs; -1 = none */
+	char *killed_why; /* who ended it without asking anybody; NULL = nobody */
 };
 
 struct job {
@@ -145,6 +147,9 @@ void rank_answer_starts(struct rank *rank, const struct sb_err *err);
 void rank_follow_log(struct rank *rank);
 void rank_stop_following(struct rank *rank);
 void rank_keep_last_lines(struct rank *rank);
+/* @info is our running container: take hold of its main process, if it is really that. */
+void rank_hold_process(struct rank *rank, const struct sb_container_info *info);
+void rank_let_process(struct rank *rank);
 /* The container was found ended though nobody stopped it: how and why. */
 void rank_describe_end(struct rank *rank, const struct sb_container_info *info);
 /* The container has ended: wait for the rest of its log, at most @longest_ms, and then account for

@@ -25,6 +25,7 @@ static struct sb_engine *engine(const struct rank *rank)
 void rank_init(struct rank *rank, struct job *job)
 {
 	rank->job = job;
+	rank->pidfd = -1;
 }
 
 /* Whoever still waits is not called: a caller on the bus has its deadline, a gang goes as well. */
@@ -39,6 +40,8 @@ void rank_done(struct rank *rank)
 	sd_event_source_disable_unref(rank->drain_timer);
 	sd_event_source_disable_unref(rank->look_timer);
 	sd_event_source_disable_unref(rank->log_timer);
+	rank_let_process(rank);
+	free(sb_steal(rank->killed_why));
 	while (rank->starts) {
 		struct start_waiter *w = rank->starts;
 
@@ -84,6 +87,8 @@ void rank_set_state(struct rank *rank, Sparkbus__RankState state)
 	if (own->state == state)
 		return;
 	own->state = state;
+	if (state != R(RUNNING))
+		rank_let_process(rank);
 	sb_log(SB_LOG_INFO, "rank.state", "job=%s rank=%u state=%s reason=\"%s\"",
 			job->rec->plan->job, own->rank, sb_rank_state_name(state), own->reason);
 	sb_events_add(job->jobs->env.events, "rank.state", job->rec->plan->job, (int)own->rank,
@@ -243,6 +248,7 @@ void rank_running(struct rank *rank, const struct sb_container_info *info)
 	own->started_unix_ms = info->started_unix_ms;
 	own->finished_unix_ms = 0;
 	set_str(&own->reason, "");
+	rank_hold_process(rank, info);
 	rank_set_state(rank, R(RUNNING));
 	if (news)
 		job_save(rank->job);
@@ -264,7 +270,9 @@ void rank_describe_end(struct rank *rank, const struct sb_container_info *info)
 	own->oom_killed = info->oom_killed;
 	own->finished_unix_ms = info->finished_unix_ms;
 	own->died = true;
-	if (!sb_empty(info->error))
+	if (rank->killed_why)
+		set_str(&own->reason, rank->killed_why);
+	else if (!sb_empty(info->error))
 		set_strf(&own->reason, "the engine could not run it: %s", info->error);
 	else if (info->oom_killed)
 		set_str(&own->reason, "killed by the kernel: out of memory");

@@ -76,6 +76,22 @@ void sb_jobs_stop(struct sb_jobs *jobs, const char *job, int grace_s, sb_stop_fn
 int sb_jobs_stop_rank(struct sb_jobs *jobs, const Sparkbus__StopRankRequest *request, sb_stop_fn fn,
 		void *ctx, struct sb_err *err);
 
+/* --- the memory guard, which kills without asking --- */
+
+/* The main process of a rank that runs here. Borrowed until the loop runs again. */
+struct sb_job_process {
+	const char *job;
+	int pidfd; /* -1 = its process could not be made sure of */
+	int32_t priority;
+	bool loading; /* the job was not READY yet */
+	uint64_t started_unix_ms;
+};
+/** Return: how many, at most @max. */
+size_t sb_jobs_processes(struct sb_jobs *jobs, struct sb_job_process *list, size_t max);
+/** Own rank of @job was killed, and @why is to be the reason of its end. Its engine is told to kill
+ * the container, too, should the process live. */
+void sb_jobs_killed(struct sb_jobs *jobs, const char *job, const char *why);
+
 /* --- reading; results are borrowed until the loop runs again --- */
 
 /** Own rank's status for a leader, which tells its view of the job. Checks the launch. */

@@ -161,6 +161,7 @@ HANDLER(on_get_node)
 	state.hf_cache = me->config.hf_cache;
 	state.control_port = me->config.control_port;
 	state.peer_port = me->config.peer_port;
+	state.guard = sb_guarding_state(me->guarding);
 	if (me->telemetry)
 		state.telemetry = (Sparkbus__Telemetry *)sb_telemetry_get(me->telemetry);
 	sb_call_reply(call, &state.base);

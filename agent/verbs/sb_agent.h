@@ -7,6 +7,7 @@
 #include "sb_engine.h"
 #include "sb_enroll.h"
 #include "sb_events.h"
+#include "sb_guard.h"
 #include "sb_jobs.h"
 #include "sb_node.h"
 #include "sb_rpc.h"
@@ -15,6 +16,7 @@
 struct sb_parking;
 struct sb_pulls;
 struct sb_engine_seen;
+struct sb_guarding;
 
 struct sb_agent {
 	struct sb_config config;
@@ -31,6 +33,7 @@ struct sb_agent {
 	struct sb_parking *parking;  /* long polls that wait for something to happen */
 	struct sb_pulls *pulls;      /* image pulls under way */
 	struct sb_engine_seen *seen; /* what is known of the engine, for get_node */
+	struct sb_guarding *guarding;
 	/* Put the identity's present certificates and lists to use: listeners, peer calls. */
 	int (*reload)(struct sb_agent *agent, struct sb_err *err);
 };
@@ -52,6 +55,14 @@ int sb_engine_seen_new(struct sb_agent *agent, struct sb_engine_seen **ret, stru
 void sb_engine_seen_free(struct sb_engine_seen *seen);
 /** The engine is back (@err NULL: its version is asked for) or away. */
 void sb_engine_seen(struct sb_engine_seen *seen, const struct sb_err *err);
+
+/** The memory guard and what it needs: jobs to choose from, events for what it did. Made after the
+ * jobs, freed before them. */
+int sb_guarding_new(struct sb_agent *agent, struct sb_mailbox *box, struct sb_guarding **ret,
+		struct sb_err *err);
+void sb_guarding_free(struct sb_guarding *guarding);
+/** For get_node; NULL when it is off. Borrowed until the loop runs again. */
+Sparkbus__GuardState *sb_guarding_state(struct sb_guarding *guarding);
 
 int sb_pulls_new(struct sb_agent *agent, struct sb_pulls **ret, struct sb_err *err);
 void sb_pulls_free(struct sb_pulls *pulls);

@@ -118,6 +118,34 @@ static void print_telemetry(const Sparkbus__Telemetry *t)
 		field("Driver:", t->gpu->driver_version);
 }
 
+static void print_guard(const Sparkbus__GuardState *g)
+{
+	static const char *const modes[] = { "off", "warns", "acts" };
+	static const char *const levels[] = { "ok", "low", "critical", "emergency" };
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	char warn[32], critical[32], emergency[32], when[32];
+
+	if (!g) {
+		field("Guard:", "off");
+		return;
+	}
+	sb_strbuf_addf(&text, "%s; memory is %s (limits %s, %s, %s)",
+			g->mode < sb_countof(modes) ? modes[g->mode] : "?",
+			g->level < sb_countof(levels) ? levels[g->level] : "?",
+			sb_render_bytes(g->warn_bytes, warn, sizeof(warn)),
+			sb_render_bytes(g->critical_bytes, critical, sizeof(critical)),
+			sb_render_bytes(g->emergency_bytes, emergency, sizeof(emergency)));
+	field("Guard:", sb_strbuf_str(&text));
+	if (!g->last_act_unix_ms)
+		return;
+	sb_strbuf_reset(&text);
+	sb_strbuf_addf(&text, "%s ago: %s",
+			sb_render_duration(
+					sb_now_unix_ms() - g->last_act_unix_ms, when, sizeof(when)),
+			g->last_act);
+	field("", sb_strbuf_str(&text));
+}
+
 static void print_state(const struct cli_node *node, const Sparkbus__NodeState *s)
 {
 	char text[512], up[32];
@@ -133,6 +161,7 @@ static void print_state(const struct cli_node *node, const Sparkbus__NodeState *
 	snprintf(text, sizeof(text), "%s, %s, %u CPUs", s->kernel, s->machine, s->cpus);
 	field("Kernel:", text);
 	print_memory(s);
+	print_guard(s->guard);
 	if (s->telemetry)
 		print_telemetry(s->telemetry);
 	if (s->engine && s->engine->reachable)

@@ -99,6 +99,10 @@ const struct opt run_options[] = {
 	{ OPT_INT, 0, "ready-timeout", NULL, "SECONDS",
 			"longest wait for the job to be ready (3600)", RUN_OPT(ready_timeout), 1,
 			604800 },
+	{ OPT_INT, 0, "priority", NULL, "N",
+			"when a node's memory runs out, the job with the lowest is stopped first "
+			"(0)",
+			RUN_OPT(priority), -1000, 1000 },
 	{ OPT_FLAG, 0, "strict", NULL, NULL,
 			"start nothing when lint, the links between the nodes or their memory give "
 			"a warning",

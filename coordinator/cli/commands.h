@@ -47,7 +47,7 @@ int cmd_cluster_default(struct cli *cli, const struct call *call);
 struct run_opts {
 	struct host_opts hosts;
 	struct opt_int tp, pp, dp, port, max_model_len, init_port, ray_port, dashboard_port,
-			ready_timeout;
+			ready_timeout, priority;
 	struct opt_float gpu_mem;
 	const char *served_model_name, *image, *memory_limit, *restart, *container_name;
 	struct opt_list option, label;

@@ -162,6 +162,7 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	input.operator_name = l->cli->operator_name;
 	input.tool_version = SB_VERSION;
 	input.now_unix_ms = sb_now_unix_ms();
+	input.priority = (int32_t)opts->priority.value;
 	input.ready_timeout_ms = (uint64_t)opts->ready_timeout.value * 1000;
 	input.keep = opts->no_rm;
 	input.job = opts->container_name;

@@ -103,6 +103,7 @@ static int take_header(const struct sb_workload *w, const struct sb_plan_input *
 	if (rc < 0)
 		return rc;
 	plan->stop_grace_s = STOP_GRACE_S;
+	plan->priority = input->priority;
 	plan->created_unix_ms = input->now_unix_ms;
 	if (sb_plan_text(&plan->recipe, strchr(path, '/') ? path : sb_workload_name(w)) < 0 ||
 			sb_plan_text(&plan->model, sb_workload_model(w)) < 0 ||

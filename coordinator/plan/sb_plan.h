@@ -40,6 +40,7 @@ struct sb_plan_input {
 	const char *operator_name;
 	const char *tool_version;
 	uint64_t now_unix_ms;
+	int32_t priority;          /* --priority: the memory guard gives up the lowest first */
 	uint64_t ready_timeout_ms; /* 0 = default (1 h: a large model loads for many minutes) */
 	const char *job;           /* --container-name: replaces the computed id; NULL = compute */
 	bool keep;                 /* --no-rm */

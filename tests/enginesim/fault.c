@@ -21,6 +21,7 @@ static const struct {
 	[ES_FAULT_SLOW_LOAD] = { "slow_load", true, false },
 	[ES_FAULT_EXIT_CODE] = { "exit_code", true, false },
 	[ES_FAULT_IGNORE_TERM] = { "ignore_term", false, true },
+	[ES_FAULT_EAT] = { "eat", false, true },
 	[ES_FAULT_TOOLS_400] = { "tools_400", false, true },
 };
 
@@ -138,8 +139,28 @@ static void *crash_later(void *arg)
 	return arg;
 }
 
+#define EAT_STEP_S 0.02
+
+/* The pages are touched, and never given back: what a load that does not fit does. */
+static void *eat(void *arg)
+{
+	double rate = es_env_num("ENGINESIM_EAT_MIB_S", 200);
+	size_t bite = (size_t)(rate * EAT_STEP_S * (1 << 20));
+
+	for (double next = es_now();; es_sleep_until(next += EAT_STEP_S)) {
+		void *block = es_fault_on(ES_FAULT_EAT) ? malloc(bite) : NULL;
+
+		if (block)
+			memset(block, 0x5a, bite);
+		else
+			next = es_now();
+	}
+	return arg;
+}
+
 void es_fault_start_timer(void)
 {
+	es_thread(eat, NULL);
 	if (es_fault_on(ES_FAULT_CRASH_AT))
 		es_thread(crash_later, NULL);
 }

@@ -13,6 +13,7 @@ enum es_fault {
 	ES_FAULT_SLOW_LOAD,   /* =SECONDS more */
 	ES_FAULT_EXIT_CODE,   /* =N: the status of a crash; alone, exit with it before loading */
 	ES_FAULT_IGNORE_TERM, /* SIGTERM changes nothing */
+	ES_FAULT_EAT,         /* takes memory for ever, from the start of loading */
 	ES_FAULT_TOOLS_400,   /* requests with tools are refused */
 	ES_FAULT_COUNT_,
 };
