@@ -11,7 +11,7 @@ export SPARKBUS_RECIPES=$SB_SOURCE/recipes
 
 # Besides the bundled ones and recipes/official: each runtime, mods, drafts, one to four nodes.
 published='
-	handmade/atlas handmade/eug handmade/lc handmade/ray
+	handmade/atlas handmade/eug handmade/lc handmade/ray handmade/trt
 	official/experimental-recipes/deepseek4/deepseek4-flash-fp8-mtp-vllm
 	official/experimental-recipes/eugr-vllm/nemotron-3-nano-nvfp4-vllm
 	official/experimental-recipes/eugr-vllm/qwen3-coder-next-int4-autoround-vllm
@@ -42,7 +42,8 @@ declare -A default_image=(
 	[vllm-distributed]=ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest
 	[vllm-ray]=ghcr.io/spark-arena/dgx-vllm-eugr-nightly-tf5:latest
 	[eugr-vllm]=vllm-node [sglang]=scitrera/dgx-spark-sglang:latest
-	[llama-cpp]=scitrera/dgx-spark-llama-cpp:latest [atlas]=avarok/atlas-gb10:latest)
+	[llama-cpp]=scitrera/dgx-spark-llama-cpp:latest [atlas]=avarok/atlas-gb10:latest
+	[trtllm]=nvcr.io/nvidia/tensorrt-llm/release:latest)
 n_recipes=0
 # shellcheck disable=SC2086 # words
 for path in "$SPARKBUS_RECIPES"/*/*.yaml $(printf "$corpus/%s.yaml " $published); do
