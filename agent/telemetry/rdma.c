@@ -9,10 +9,12 @@
 
 #include "hardware_parts.h"
 
-#define VERBS_AGAIN_MS 10000u
-#define SYSFS_GIDS_MAX 64u
-#define PORT_ACTIVE    4u
-#define OCTETS_OF_4    4u /* the unit of port_xmit_data and port_rcv_data */
+/* libibverbs complains of what it lacks on standard error, that is, in the log. */
+#define VERBS_FAILED_MS 600000u
+#define VERBS_AGAIN_MS  10000u
+#define SYSFS_GIDS_MAX  64u
+#define PORT_ACTIVE     4u
+#define OCTETS_OF_4     4u /* the unit of port_xmit_data and port_rcv_data */
 
 /* --- texts --- */
 
@@ -279,8 +281,9 @@ const char *rdma_read(struct rdma_session *s, int sys, verbs_read_fn *verbs, boo
 		rdma_session_done(s);
 		return "";
 	}
-	if (again || !s->known || strcmp(seen, s->seen) != 0 ||
-			sb_now_boot_ms() - s->verbs_ms >= VERBS_AGAIN_MS)
+	if ((again && !*s->error) || !s->known || strcmp(seen, s->seen) != 0 ||
+			sb_now_boot_ms() - s->verbs_ms >=
+					(*s->error ? VERBS_FAILED_MS : VERBS_AGAIN_MS))
 		ask_verbs(s, verbs);
 	memcpy(s->seen, seen, sizeof(seen));
 	for (size_t i = 0; i < names.n && i < RDMA_DEVICES_MAX; i++) {
