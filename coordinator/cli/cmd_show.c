@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "metadata_text.h"
 #include "sb_fs.h"
 #include "sb_plan.h"
 #include "sb_runtime.h"
@@ -125,7 +126,9 @@ static void print_head(const struct show *s, const struct sb_mask *mask)
 	field("Revision:", sb_workload_revision(s->w), mask);
 	snprintf(text, sizeof(text), "%s (the runtime's)", default_image(s));
 	field("Container:", *image ? image : *default_image(s) ? text : "", mask);
-	if (max)
+	if (max == sb_workload_min_nodes(s->w))
+		snprintf(text, sizeof(text), "%u", max);
+	else if (max)
 		snprintf(text, sizeof(text), "%u - %u", sb_workload_min_nodes(s->w), max);
 	else
 		snprintf(text, sizeof(text), "%u - unlimited", sb_workload_min_nodes(s->w));
@@ -135,6 +138,38 @@ static void print_head(const struct show *s, const struct sb_mask *mask)
 	sb_origin_text(&s->source.origin, &origin);
 	sb_strbuf_addf(&origin, ", %s", s->source.path);
 	field("From:", sb_strbuf_str(&origin), mask);
+}
+
+/* Who says so, and what was measured: for those that judge a recipe before they run it. */
+static void print_sources(const struct show *s, const struct sb_mask *mask)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf tags = SB_STRBUF_INIT;
+	const struct sb_yaml_node *map = sb_workload_metadata(s->w);
+	const struct sb_yaml_node *source = sb_yaml_get(map, "source");
+	bool list = sb_yaml_type(source) == SB_YAML_LIST;
+
+	metadata_value(sb_yaml_get(map, "tags"), &tags);
+	if (sb_yaml_get(map, "tags"))
+		field("Good for:", sb_strbuf_str(&tags), mask);
+	for (size_t i = 0; source && i < (list ? sb_yaml_size(source) : 1); i++)
+		field(i ? "" : "Source:", sb_yaml_str(list ? sb_yaml_at(source, i) : source), mask);
+}
+
+static void print_measured(const struct show *s, const struct sb_mask *mask)
+{
+	const struct sb_yaml_node *map = sb_yaml_get(sb_workload_metadata(s->w), "measured");
+
+	if (sb_yaml_type(map) != SB_YAML_MAP || !sb_yaml_size(map))
+		return;
+	printf("\nMeasured by the source:\n");
+	for (size_t i = 0; i < sb_yaml_size(map); i++) {
+		SB_CLEANUP(sb_strbuf_done) struct sb_strbuf line = SB_STRBUF_INIT;
+
+		metadata_key(sb_yaml_str(sb_yaml_key(map, i)), &line);
+		sb_strbuf_adds(&line, ": ");
+		metadata_value(sb_yaml_at(map, i), &line);
+		print_clean("  ", sb_strbuf_str(&line), mask);
+	}
 }
 
 struct pair {
@@ -219,6 +254,8 @@ static int print(const struct show *s, const struct sb_mask *mask, struct sb_err
 	int rc;
 
 	print_head(s, mask);
+	print_sources(s, mask);
+	print_measured(s, mask);
 	rc = print_defaults(s, mask, err);
 	if (!rc)
 		rc = print_env(s, mask, err);
@@ -250,6 +287,11 @@ static json_t *env_json(const struct show *s)
 	return json;
 }
 
+static json_t *map_json(const struct sb_yaml_node *map)
+{
+	return sb_yaml_size(map) ? recipe_yaml_json(map) : json_object();
+}
+
 static json_t *command_json(const struct show *s, const struct sb_mask *mask)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf plain = SB_STRBUF_INIT;
@@ -270,12 +312,12 @@ static json_t *to_json(const struct show *s, const struct sb_mask *mask)
 	json_object_set_new(
 			json, "origin", json_string(sb_origin_kind_text(s->source.origin.kind)));
 	json_object_set_new(json, "maintainer", json_string(metadata(s, "maintainer")));
+	json_object_set_new(json, "metadata", map_json(sb_workload_metadata(s->w)));
 	json_object_set_new(json, "revision", json_string(sb_workload_revision(s->w)));
 	json_object_set_new(json, "container", json_string(sb_workload_image(s->w)));
 	json_object_set_new(json, "mode", json_string(modes[sb_workload_mode(s->w)]));
 	json_object_set_new(json, "runtime_available", json_boolean(runtime_is_here(s)));
-	json_object_set_new(json, "defaults",
-			sb_yaml_size(defaults) ? recipe_yaml_json(defaults) : json_object());
+	json_object_set_new(json, "defaults", map_json(defaults));
 	json_object_set_new(json, "env", env_json(s));
 	json_object_set_new(json, "command", command_json(s, mask));
 	return json;

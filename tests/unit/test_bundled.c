@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "families.h"
+#include "metadata_text.h"
 #include "sb_fs.h"
 #include "sb_yaml.h"
 
@@ -138,6 +139,9 @@ START_TEST(every_one_is_found_by_its_name)
 		shown = run_json(args);
 		ck_assert_str_eq(text_of(shown, "name"), text_of(item, "name"));
 		ck_assert_msg(*text_of(item, "description"), "%s says nothing", slash);
+		/* With its label it is a line of a terminal. */
+		ck_assert_msg(strlen(text_of(item, "description")) <= 66, "%s says too much",
+				slash);
 		json_decref(shown);
 	}
 	json_decref(recipes);
@@ -196,6 +200,64 @@ START_TEST(every_folder_is_a_family_or_known)
 				"%s", entry->d_name);
 	}
 	closedir(dir);
+}
+END_TEST
+
+START_TEST(show_tells_what_was_measured_and_by_whom)
+{
+	json_t *json;
+
+	ck_assert_int_eq(run("show --no-vram qwen3.6-35b-a3b-nvfp4"), 0);
+	ck_assert_ptr_nonnull(strstr(output, "\nNodes:        1\n"));
+	ck_assert_ptr_nonnull(strstr(output, "\nGood for:     reasoning, vision, tools\n"));
+	ck_assert_ptr_nonnull(strstr(output,
+			"\nSource:       community guide for DGX Spark (June 2026), 7.1.1\n"
+			"              https://huggingface.co/nvidia/Qwen3.6-35B-A3B-NVFP4\n"));
+	ck_assert_ptr_nonnull(strstr(output,
+			"\nMeasured by the source:\n"
+			"  decode tok/s: answer 102, thinking 117 to 125\n"
+			"  prefill tok/s: 6200\n"));
+	ck_assert_int_eq(run("show --no-vram phi-4"), 0);
+	ck_assert_ptr_null(strstr(output, "Measured"));
+	json = run_json("show --no-vram --json qwen3.6-35b-a3b-nvfp4");
+	ck_assert_int_eq(json_integer_value(json_object_get(
+					 json_object_get(json_object_get(json, "metadata"),
+							 "measured"),
+					 "prefill_tok_s")),
+			6200);
+	json_decref(json);
+}
+END_TEST
+
+/* --- values of metadata --- */
+
+START_TEST(values_are_told_in_words)
+{
+	static const struct {
+		const char *yaml, *text;
+	} cases[] = {
+		{ "7", "7" },
+		{ "[1.5, 2]", "1.5 to 2" },
+		{ "[1, 2, 3]", "1, 2, 3" },
+		{ "[a, b]", "a, b" },
+		{ "{at_16k: 41, long: [1, 2]}", "at 16k 41, long 1 to 2" },
+		{ "{decode_tok_s: null}", "decode tok/s -" },
+		{ "[]", "" },
+		{ "[[[[[1]]]]]", "..." },
+	};
+
+	for (size_t i = 0; i < sb_countof(cases); i++) {
+		struct sb_strbuf text = SB_STRBUF_INIT;
+		struct sb_yaml_doc *doc = NULL;
+
+		ck_assert_int_eq(sb_yaml_parse("case", cases[i].yaml, strlen(cases[i].yaml), NULL,
+						 NULL, &doc, NULL),
+				0);
+		metadata_value(sb_yaml_root(doc), &text);
+		ck_assert_str_eq(sb_strbuf_str(&text), cases[i].text);
+		sb_strbuf_done(&text);
+		sb_yaml_free(doc);
+	}
 }
 END_TEST
 
@@ -267,6 +329,8 @@ int main(void)
 	tcase_add_test(tc, every_one_is_found_by_its_name);
 	tcase_add_test(tc, every_one_says_where_it_comes_from);
 	tcase_add_test(tc, every_folder_is_a_family_or_known);
+	tcase_add_test(tc, show_tells_what_was_measured_and_by_whom);
+	tcase_add_test(tc, values_are_told_in_words);
 	tcase_add_test(tc, a_model_has_the_first_family_that_fits);
 	tcase_add_test(tc, a_bad_table_is_told_and_none_is_none);
 	suite_add_tcase(suite, tc);
