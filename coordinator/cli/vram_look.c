@@ -37,7 +37,7 @@ static int look_here(struct cli *cli, const char *model, const char *revision,
 /* A download that is whole has both; weights of which nothing is known are worth a question. */
 static bool is_enough(const struct sb_hub_model *m)
 {
-	return m->config && (m->n_files || m->index);
+	return (m->config || m->gguf) && (m->n_files || m->index);
 }
 
 static int ask_hub(struct cli *cli, const char *model, const char *revision, bool offline,

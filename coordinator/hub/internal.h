@@ -16,6 +16,9 @@ char *hub_folder_name(const char *model);
 int hub_add_file(const char *name, uint64_t bytes, struct sb_hub_model *m, struct sb_err *err);
 void hub_drop_files(struct sb_hub_model *m);
 
+/** Whether the file @name is a GGUF with a head: not a projector, not a later part. */
+bool hub_is_gguf(const char *name);
+
 /* --- requests (http.c) --- */
 
 struct hub_http;

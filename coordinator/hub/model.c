@@ -1,4 +1,5 @@
 /* model.c - the small files of a snapshot, and the sizes of the large ones. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -110,6 +111,54 @@ static int list_files(const char *snapshot, struct sb_hub_model *m, struct sb_er
 	return rc;
 }
 
+/* --- GGUF --- */
+
+static int read_head(const char *path, struct sb_hub_model *m, struct sb_err *err)
+{
+	SB_CLEANUP(sb_freep) char *head = malloc(SB_HUB_GGUF_MAX);
+	FILE *file = head ? fopen(path, "re") : NULL;
+
+	if (!head)
+		return sb_err_nomem(err);
+	if (file) {
+		m->gguf = sb_hub_gguf(head, fread(head, 1, SB_HUB_GGUF_MAX, file));
+		fclose(file);
+	}
+	return 0;
+}
+
+/* The GGUF files of @folder, which is @below in the snapshot; the head of the first. */
+static int list_gguf(const char *folder, const char *below, bool deeper, struct sb_hub_model *m,
+		struct sb_err *err)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	int rc = 0;
+
+	while (dir && rc == 0 && (entry = readdir(dir))) {
+		SB_CLEANUP(sb_freep) char *path = sb_fs_join(folder, entry->d_name);
+		SB_CLEANUP(sb_freep)
+		char *name = *below ? sb_fs_join(below, entry->d_name) : strdup(entry->d_name);
+		struct stat st;
+
+		if (!path || !name) {
+			rc = sb_err_nomem(err);
+		} else if (entry->d_name[0] == '.' || stat(path, &st) < 0) {
+			continue;
+		} else if (S_ISDIR(st.st_mode) && deeper) {
+			rc = list_gguf(path, name, false, m, err);
+		} else if (S_ISREG(st.st_mode) && strstr(name, ".gguf") &&
+				m->n_files < SB_HUB_FILES_MAX) {
+			rc = hub_add_file(name, (uint64_t)st.st_size, m, err);
+			if (rc == 0 && !m->gguf && hub_is_gguf(name))
+				rc = read_head(path, m, err);
+		}
+	}
+	if (dir)
+		closedir(dir);
+	return rc;
+}
+
 int sb_hub_model_read(const char *snapshot, void (*warn)(void *ctx, const char *text), void *ctx,
 		struct sb_hub_model *ret, struct sb_err *err)
 {
@@ -123,6 +172,8 @@ int sb_hub_model_read(const char *snapshot, void (*warn)(void *ctx, const char *
 		rc = read_json(&r, "model.safetensors.index.json", SB_HUB_INDEX_MAX, &m.index, err);
 	if (!rc)
 		rc = list_files(snapshot, &m, err);
+	if (!rc && !m.n_files && !m.index)
+		rc = list_gguf(snapshot, "", true, &m, err);
 	if (rc < 0) {
 		sb_hub_model_done(&m);
 		return rc;
@@ -138,6 +189,7 @@ void sb_hub_model_done(struct sb_hub_model *model)
 	json_decref(model->index);
 	json_decref(model->header);
 	json_decref(model->counts);
+	json_decref(model->gguf);
 	hub_drop_files(model);
 	*model = (struct sb_hub_model){ 0 };
 }
@@ -149,6 +201,7 @@ struct sb_vram_facts sb_hub_facts(const struct sb_hub_model *model)
 		.index = model->index,
 		.header = model->header,
 		.counts = model->counts,
+		.gguf = model->gguf,
 		.files = model->files,
 		.n_files = model->n_files };
 }

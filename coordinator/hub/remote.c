@@ -272,6 +272,35 @@ static int get_header(struct fetch *f, json_t **ret, struct sb_err *err)
 	return rc;
 }
 
+/* The first file that has a head: all of a repository are of one model. */
+static int get_gguf(struct fetch *f, struct sb_hub_model *m, struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	SB_CLEANUP(sb_freep) char *kept = NULL;
+	size_t i = 0;
+	int rc;
+
+	m->gguf = f->folder ? hub_doc_read(f->folder, f->commit, "gguf.json", SB_HUB_CONFIG_MAX)
+			    : NULL;
+	while (i < m->n_files && !hub_is_gguf(m->files[i].name))
+		i++;
+	if (m->gguf || i == m->n_files)
+		return 0;
+	if (!hub_is_name(m->files[i].name, true))
+		return sb_err_set(err, SB_E_PROTOCOL, "%s: a file with an odd name", f->model);
+	rc = get_bytes(f, m->files[i].name, true, SB_HUB_GGUF_MAX, &text, err);
+	if (rc < 0)
+		return rc;
+	m->gguf = sb_hub_gguf(sb_strbuf_str(&text), text.len);
+	if (!m->gguf)
+		return sb_err_set(err, SB_E_PROTOCOL, "%s of %s is no GGUF that says what it is",
+				m->files[i].name, f->model);
+	kept = json_dumps(m->gguf, JSON_COMPACT);
+	if (f->folder && kept)
+		hub_doc_write(f->folder, f->commit, "gguf.json", kept, strlen(kept));
+	return 0;
+}
+
 /* What cannot be had leaves the estimate with less to go by; only Ctrl-C ends it. */
 static int part(struct fetch *f, int rc, const struct sb_err *why, struct sb_err *err)
 {
@@ -302,6 +331,8 @@ static int take_docs(struct fetch *f, struct sb_hub_model *m, struct sb_err *err
 					err);
 	if (rc == 0 && !m->index && has(f, "model.safetensors"))
 		rc = part(f, get_header(f, &m->header, &why), &why, err);
+	if (rc == 0 && !m->config)
+		rc = part(f, get_gguf(f, m, &why), &why, err);
 	return rc;
 }
 

@@ -16,6 +16,8 @@
 /* Bytes of config.json and hf_quant_config.json; of the index, which has a line per tensor. */
 #define SB_HUB_CONFIG_MAX ((size_t)4 << 20)
 #define SB_HUB_INDEX_MAX  ((size_t)64 << 20)
+/* Bytes of a GGUF's head that are read: what the architecture says comes first. */
+#define SB_HUB_GGUF_MAX ((size_t)256 << 10)
 /* Files that an index may name. */
 #define SB_HUB_FILES_MAX 4096u
 
@@ -35,11 +37,16 @@ struct sb_hub_model {
 	json_t *config, *hf_quant, *index; /* NULL = not there */
 	json_t *header;                    /* of a lone model.safetensors, from the hub */
 	json_t *counts;                    /* parameters by dtype, from the hub */
+	json_t *gguf; /* of a GGUF's head, in the words of config.json; with no config alone */
 	/* The weights' files, when every one of them is there; else none. From the hub: whatever
 	 * safetensors and GGUF files the repository has. */
 	struct sb_vram_file *files;
 	size_t n_files;
 };
+/** The head of a GGUF file, of which @len bytes were read, in the words of config.json. NULL when
+ * it is none, or does not say how many layers it has. */
+json_t *sb_hub_gguf(const void *data, size_t len);
+
 /** Read @snapshot. A file that is there but no use is told to @warn and left out. */
 int sb_hub_model_read(const char *snapshot, void (*warn)(void *ctx, const char *text), void *ctx,
 		struct sb_hub_model *ret, struct sb_err *err);

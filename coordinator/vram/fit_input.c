@@ -190,7 +190,7 @@ int fit_input(struct fit_state *s, struct sb_err *err)
 		rc = take_share(s, err);
 	if (rc < 0)
 		return rc;
-	sb_vram_shape_read(s->facts->config, &f->shape);
+	sb_vram_shape_read(s->facts->config ? s->facts->config : s->facts->gguf, &f->shape);
 	shape_by_metadata(s);
 	take_kv(s);
 	take_speculation(s);

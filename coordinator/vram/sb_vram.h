@@ -40,6 +40,7 @@ struct sb_vram_facts {
 	const struct sb_vram_file *files;
 	size_t n_files;
 	const json_t *header; /* of a model that is one safetensors file */
+	const json_t *gguf;   /* of a GGUF's head, in the words of config.json */
 };
 
 /* A figure that may be unknown. */

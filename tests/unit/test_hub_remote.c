@@ -427,6 +427,39 @@ START_TEST(a_part_that_is_missing_is_said)
 }
 END_TEST
 
+/* A repository without config.json: the head of a GGUF tells. */
+START_TEST(the_head_of_a_gguf)
+{
+	static const char head[] = "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0"
+				   "\24\0\0\0\0\0\0\0general.architecture\10\0\0\0"
+				   "\1\0\0\0\0\0\0\0x"
+				   "\15\0\0\0\0\0\0\0x.block_count\4\0\0\0\7\0\0\0";
+	const struct fake_hub_row rows[] = {
+		{ INFO,
+				.body = "{\"sha\":\"" COMMIT
+					"\",\"siblings\":[{\"rfilename\":\"mmproj-F16."
+					"gguf\",\"size\":5},{\"rfilename\":\"m-Q8_0.gguf\","
+					"\"size\":700}]}" },
+		{ FILE_("m-Q8_0.gguf"), .body = head, .len = sizeof(head) - 1, .ranges = true },
+		{ NULL }
+	};
+	struct sb_hub_model m;
+	struct sb_err err;
+
+	start(rows, false);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_msg(fetch(&m, &err) == 0, "%s", err.text);
+		ck_assert_msg(m.gguf != NULL, "%s", warning);
+		ck_assert_int_eq(json_integer_value(json_object_get(m.gguf, "num_hidden_layers")),
+				7);
+		ck_assert_uint_eq(m.n_files, 2);
+		sb_hub_model_done(&m);
+		ck_assert_uint_eq(fake_hub_requests(hub), 2);
+	}
+	stop();
+}
+END_TEST
+
 /* --- settings --- */
 
 static const char *const *environment;
@@ -514,6 +547,7 @@ int main(void)
 	tcase_add_loop_test(tc, the_header_of_a_single_file, 0, sb_countof(headers));
 	tcase_add_test(tc, a_long_header_takes_two_requests);
 	tcase_add_test(tc, a_part_that_is_missing_is_said);
+	tcase_add_test(tc, the_head_of_a_gguf);
 	tcase_add_test(tc, settings_are_those_of_the_hub_s_tools);
 	tcase_add_loop_test(tc, an_endpoint_is_https_or_this_machine, 0, sb_countof(bad_endpoints));
 	suite_add_tcase(s, tc);
