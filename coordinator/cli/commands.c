@@ -76,6 +76,18 @@ static const char explain_details[] =
 		"from: "
 		"a line of the recipe, an option, the saved cluster, or the runtime. No node is "
 		"asked; without any, --nodes says how many there would be.";
+static const char export_recipe_details[] =
+		"Prints a recipe that launches without options what RECIPE launches with these: "
+		"they stand in its defaults, env, executor_config and container. Everything else "
+		"stays, but for comments and the way it was quoted; $NAME is left alone. With an "
+		"API key or a token in it, the saved file is readable by you alone.";
+static const char export_plan_details[] =
+		"One file for each node, which runs the very container that `sparkbus run` would "
+		"make there: words, environment, mounts, devices and limits. It does so alone: "
+		"nobody fetches models, starts the ranks of several nodes together, or watches "
+		"them. Secrets are in a file of their own, readable by you alone. Named nodes are "
+		"asked for what their links give the environment. Recipes with hooks or mods that "
+		"run in the container cannot be exported; a unit cannot bring files along either.";
 static const char validate_details[] =
 		"RECIPE is as for `run`, or a folder, which means every *.yaml and *.yml below it. "
 		"Findings come with file, line and column, what to do, and where the knowledge is "
@@ -137,6 +149,16 @@ const struct command commands[] = {
 	{ "recipe rules", "[ID...]", "show the rules that recipes are compared with", rules_details,
 			OPTS(rules_options, rules_opts), .max_args = TARGETS_MAX,
 			.run = cmd_recipe_rules },
+	{ "export", NULL, "write a recipe or a launch as files" },
+	{ "export recipe", "RECIPE", "write a recipe with its options applied",
+			export_recipe_details, OPTS(export_recipe_options, export_opts),
+			.min_args = 1, .max_args = 1, .run = cmd_export_recipe },
+	{ "export compose", "RECIPE", "write a launch as Docker Compose files", export_plan_details,
+			OPTS(export_plan_options, export_opts), .min_args = 1, .max_args = 1,
+			.run = cmd_export_compose },
+	{ "export systemd", "RECIPE", "write a launch as systemd units", export_plan_details,
+			OPTS(export_plan_options, export_opts), .min_args = 1, .max_args = 1,
+			.run = cmd_export_systemd },
 	{ "job", NULL, "look at a single job" },
 	{ "job show", "TARGET", "show everything about a job", OPTS(job_show_options, job_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_job_show },

@@ -66,6 +66,20 @@ struct explain_opts {
 extern const struct opt explain_options[];
 int cmd_recipe_explain(struct cli *cli, const struct call *call);
 
+struct export_opts {
+	struct run_opts run;
+	struct opt_int nodes, rank;
+	const char *save, *user, *hf_cache;
+	bool force;
+};
+extern const struct opt export_recipe_options[], export_plan_options[];
+int cmd_export_recipe(struct cli *cli, const struct call *call);
+int cmd_export_compose(struct cli *cli, const struct call *call);
+int cmd_export_systemd(struct cli *cli, const struct call *call);
+/** Write @text to @path and say so; what is there already is replaced by @force alone. */
+int export_save(struct cli *cli, const char *path, bool force, const struct sb_strbuf *text,
+		unsigned mode, struct sb_err *err);
+
 struct validate_opts {
 	bool strict, json;
 };

@@ -19,6 +19,7 @@ struct launch {
 	struct sb_workload *workload;
 	Sparkbus__LaunchPlan *plan;
 	struct sb_plan_sources sources; /* of the plan; texts are the workload's */
+	bool pretended;                 /* the nodes are not there */
 	bool no_trees;                  /* hooks bring no files of this workstation */
 	const struct cli_node **ranks;  /* node of each rank of the plan, in rank order */
 	bool *leased;                   /* per rank */
@@ -54,6 +55,10 @@ int run_fabric(struct launch *l, const struct fleet *fleet, struct sb_diags *dia
  * are as many as the recipe asks for. Remarks are printed. */
 int launch_look(struct launch *l, const struct run_opts *opts, const struct opt_int *nodes,
 		const char *target, struct sb_err *err);
+/** Find @target and resolve it with the options into l->workload; nodes do not matter. Remarks are
+ * printed. */
+int launch_resolve(struct launch *l, const struct run_opts *opts, const char *target,
+		struct sb_err *err);
 /** Remarks of a compile, on stderr. */
 void launch_print_diags(const struct launch *l, const struct sb_diags *diags);
 /** Estimate what the launch takes, warn of nodes whose measured memory it does not fit, and keep

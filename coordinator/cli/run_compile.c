@@ -214,6 +214,7 @@ static int pretend(struct launch *l, size_t n, struct sb_err *err)
 {
 	struct cli_nodes *nodes = &l->nodes;
 
+	l->pretended = true;
 	nodes->items = calloc(n, sizeof(*nodes->items));
 	nodes->label = strdup("nodes that need not be there");
 	if (!nodes->items || !nodes->label)
@@ -268,6 +269,19 @@ int launch_look(struct launch *l, const struct run_opts *opts, const struct opt_
 		rc = any_nodes(l, &own, err);
 	if (rc == 0)
 		rc = run_compile(l, &own, &diags, err);
+	launch_print_diags(l, &diags);
+	sb_diags_done(&diags);
+	return rc;
+}
+
+int launch_resolve(struct launch *l, const struct run_opts *opts, const char *target,
+		struct sb_err *err)
+{
+	struct sb_diags diags = SB_DIAGS_INIT;
+	int rc = recipe_find(target, &l->recipe, err);
+
+	if (rc == 0)
+		rc = resolve_workload(l, opts, &diags, NULL, &l->workload, err);
 	launch_print_diags(l, &diags);
 	sb_diags_done(&diags);
 	return rc;

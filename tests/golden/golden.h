@@ -50,6 +50,8 @@ void golden_check_sources(struct golden_case *c, const struct sb_strbuf *file,
 /** Export @w, load it again without overrides, and compile it: the plan must be the same. */
 void golden_check_export(struct golden_case *c, const struct sb_workload *w,
 		const struct sb_plan_input *input, const Sparkbus__LaunchPlan *plan);
+/** Compose files and units of @plan, read back as their readers do, hold its containers. */
+void golden_check_files(struct golden_case *c, const Sparkbus__LaunchPlan *plan);
 /** A text member; "" when there is none. Borrowed. */
 const char *golden_text(const json_t *object, const char *key);
 

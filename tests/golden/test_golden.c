@@ -126,6 +126,7 @@ static void run_case(struct golden_case *c, const struct sb_strbuf *text, json_t
 		golden_compare_plan(
 				c, json_array_get(results, (size_t)result), out.workload, out.plan);
 		golden_check_sources(c, text, out.workload, out.plan, &out.sources);
+		golden_check_files(c, out.plan);
 		golden_check_export(c, out.workload, &out.input, out.plan);
 		golden_compare_notes(c, json_object_get(row, "notes"), &out.diags);
 	}
