@@ -278,6 +278,7 @@ static int wire(struct app *app, struct sb_err *err)
 					 a->loop, a->config.engine_socket, &a->engine, err)) < 0 ||
 			(rc = sb_engine_seen_new(a, &a->seen, err)) < 0 ||
 			(rc = sb_pulls_new(a, &a->pulls, err)) < 0 ||
+			(rc = sb_linktests_new(app->box, &a->linktests, err)) < 0 ||
 			(rc = sb_peers_new(a->loop, app->box, &app->peers, err)) < 0 ||
 			(rc = make_bus(app, err)) < 0 || (rc = make_jobs(app, err)) < 0 ||
 			(rc = sb_guarding_new(a, app->box, &a->guarding, err)) < 0)
@@ -295,6 +296,7 @@ static void unwire(struct app *app)
 	sb_guarding_free(a->guarding);
 	sb_jobs_free(a->jobs);
 	sb_pulls_free(a->pulls);
+	sb_linktests_free(a->linktests);
 	sb_engine_seen_free(a->seen);
 	sb_rpc_free(app->rpc);
 	sb_bus_free(app->bus);

@@ -107,6 +107,16 @@ static const char fabric_explain_details[] =
 		"head: each variable with its value, the reason, and what the value was taken "
 		"from. Recipe, runtime and options win over it.";
 
+static const char fabric_check_details[] =
+		"Every node tries every other one, by the management network and by each network "
+		"of "
+		"the fabric that they share: a connection, and a packet of the whole MTU. Then "
+		"each "
+		"node sends the next one zeros over four TCP streams, path by path. That loads the "
+		"links; --no-measure judges the reports alone. RDMA itself is not timed. Each "
+		"finding has its cause and what to do. Exit status: 1 when one is a warning or "
+		"worse, 3 when a node did not answer or a path stayed untried.";
+
 /* Of commands that take any number of arguments. */
 #define TARGETS_MAX 10000
 
@@ -168,6 +178,8 @@ const struct command commands[] = {
 	{ "fabric explain", "", "show each rank's network environment, and why",
 			fabric_explain_details, OPTS(fabric_options, fabric_opts),
 			.run = cmd_fabric_explain },
+	{ "fabric check", "", "measure the links, and say what is wrong", fabric_check_details,
+			OPTS(fabric_check_options, fabric_check_opts), .run = cmd_fabric_check },
 	{ "node", NULL, "manage nodes and their certificates" },
 	{ "node add", "NAME ADDRESS", "register a node", node_add_details,
 			OPTS(node_add_options, node_opts), .min_args = 2, .max_args = 2,

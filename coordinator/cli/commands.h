@@ -126,6 +126,14 @@ extern const struct opt fabric_options[];
 int cmd_fabric_show(struct cli *cli, const struct call *call);
 int cmd_fabric_explain(struct cli *cli, const struct call *call);
 
+struct fabric_check_opts {
+	struct host_opts hosts;
+	struct opt_int seconds;
+	bool no_measure, json;
+};
+extern const struct opt fabric_check_options[];
+int cmd_fabric_check(struct cli *cli, const struct call *call);
+
 struct job_opts {
 	struct host_opts hosts;
 	bool json;

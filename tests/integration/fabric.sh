@@ -52,6 +52,25 @@ like "$out" 'spark2 +port3 .* spark1 left' "and what is heard"
 node_exec spark2 ip link set port3 down
 wait_until 20 "a pulled cable is silent" hears spark1 left ''
 
+# --- check ---
+
+run_expect 1 "fabric check: there is no RDMA, which is wrong" sparkbus fabric check --json
+is "$(json '[.findings[] | select(.severity != "note").id] | unique | join(" ")')" nic-missing \
+	"and nothing else is"
+is "$(json '[.paths[] | "\(.from) \(.to) \(.reached) \(.mtu_passes) \(.tcp_gbps > 0)"] | join(",")')" \
+	'spark1 spark2 true true true,spark2 spark1 true true true' \
+	"both nodes reach each other with packets of the whole MTU, and time it"
+# One end is set up for large packets and what is between is not: nothing that a node says tells.
+node_exec spark1 ip link set eth0 mtu 9000
+run_expect 1 "a smaller MTU on the way" sparkbus fabric check --json
+is "$(json '[.findings[] | select(.id == "large-packets-lost").text] | join(" ")')" \
+	"packets of 9000 bytes do not pass from spark1 (eth0) to spark2 ($TESTBED_NET.12)" "is found"
+node_exec spark1 ip link set eth0 mtu 1500
+run_expect 0 "spark2 goes away" node_agent spark2 stop
+run_expect 1 "a node that does not answer" sparkbus fabric check --json -H spark1,spark2
+is "$(json '.unknown_nodes | length')" 1 "is unknown"
+run_expect 0 "and comes back" node_agent spark2 start
+
 # --- a launch ---
 
 run_expect 0 "fabric explain" sparkbus fabric explain --json

@@ -175,6 +175,34 @@ START_TEST(explain_gives_value_reason_and_source)
 }
 END_TEST
 
+START_TEST(check_judges_the_reports)
+{
+	json_t *json, *finding;
+
+	start(one_cable());
+	ck_run("fabric check --no-measure", 0);
+	ck_has("Nothing is wrong.");
+	w->m[1].f[1].link.speed_mbps = 100000;
+	ck_run("fabric check --no-measure", 1);
+	ck_has("warning: spark-b: enp1s0f1np1 runs at 100000 Mb/s instead of 200000 [slow-link]\n"
+	       "  cause: ");
+	ck_run("fabric check --no-measure --json", 1);
+	json = ck_json();
+	finding = json_array_get(json_object_get(json, "findings"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(finding, "id")), "slow-link");
+	ck_assert_str_eq(json_string_value(json_object_get(finding, "severity")), "warning");
+	/* Two paths and the management network, both ways; nobody says that they were tried. */
+	ck_assert_uint_eq(json_array_size(json_object_get(json, "paths")), 6);
+	ck_assert_ptr_null(json_object_get(
+			json_array_get(json_object_get(json, "paths"), 0), "reached"));
+	json_decref(json);
+	w->m[1].f[1].link.speed_mbps = 200000;
+	fake_agent_stop(&agents[0]);
+	ck_run("fabric check --no-measure -H spark-b", 0);
+	ck_run("fabric check", 1); /* of the silent one nothing is known, which is a warning */
+}
+END_TEST
+
 /* A launch takes what its own nodes report. */
 START_TEST(run_takes_it_into_the_plan)
 {
@@ -205,6 +233,7 @@ int main(void)
 	tcase_add_test(tc, show_as_json_has_every_report);
 	tcase_add_test(tc, a_silent_node_is_unknown_and_hides_nobody);
 	tcase_add_test(tc, explain_gives_value_reason_and_source);
+	tcase_add_test(tc, check_judges_the_reports);
 	tcase_add_test(tc, run_takes_it_into_the_plan);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
