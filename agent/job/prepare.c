@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "internal.h"
+#include "rank_spec.h"
+#include "sb_gguf.h"
 
 #define PROBLEMS_MAX   32
 #define STATE_FREE_MIN ((uint64_t)64 << 20) /* records and logs need this much */
@@ -33,6 +34,7 @@ struct prepare {
 	char messages[PROBLEMS_MAX][TEXT_MAX];
 	char hints[PROBLEMS_MAX][TEXT_MAX];
 	size_t n;
+	char note[TEXT_MAX], *notes[1];
 	bool fatal;
 	bool job_here;
 };
@@ -211,6 +213,20 @@ static void check_model(struct prepare *p)
 				p->jobs->env.hf_cache);
 }
 
+/* Which file a GGUF model is. Without one the engine is left to find it, as the recipe has it. */
+static void check_gguf(struct prepare *p)
+{
+	const Sparkbus__RankSpec *spec = spec_of(p);
+	SB_CLEANUP(sb_freep) char *word = NULL, *file = NULL;
+	struct sb_err err = SB_ERR_INIT;
+
+	if (rank_gguf(p->jobs, spec, &word, &file, &err) == 0)
+		snprintf(p->note, sizeof(p->note), "serves %.300s from the model cache", file);
+	else
+		problem(p, P(MODEL), false, "", "%s; the engine must find %s itself", err.text,
+				spec->argv[spec->gguf->word]);
+}
+
 /* --- what the engine knows --- */
 
 static void p_free(struct prepare *p)
@@ -266,6 +282,9 @@ static void finish(struct prepare *p)
 	}
 	reply.problems = p->list;
 	reply.n_problems = p->n;
+	p->notes[0] = p->note;
+	reply.notes = p->notes;
+	reply.n_notes = *p->note ? 1 : 0;
 	unlink_prepare(p);
 	p->fn(p->ctx, &reply, NULL);
 	p_free(p);
@@ -392,7 +411,8 @@ static int check_plan(const struct sb_jobs *jobs, const Sparkbus__PrepareRequest
 	if (plan->created_unix_ms == 0)
 		return sb_err_set(
 				err, SB_E_INVALID, "plan of %s has no time of creation", plan->job);
-	return files_check(plan, err);
+	rc = spec->gguf ? sb_gguf_check(spec->gguf, spec->n_argv, err) : 0;
+	return rc < 0 ? rc : files_check(plan, err);
 }
 
 int sb_jobs_prepare(struct sb_jobs *jobs, const Sparkbus__PrepareRequest *request, sb_prepare_fn fn,
@@ -428,7 +448,10 @@ int sb_jobs_prepare(struct sb_jobs *jobs, const Sparkbus__PrepareRequest *reques
 	check_devices(p);
 	check_mounts(p);
 	check_disk(p);
-	check_model(p);
+	if (spec_of(p)->gguf)
+		check_gguf(p);
+	else
+		check_model(p);
 	ask_engine(p);
 	return 0;
 }

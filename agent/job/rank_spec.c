@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 
 #include "rank_spec.h"
+#include "sb_gguf.h"
+
+#define CACHE_MARKER "{hf_cache}"
 
 void rank_spec_done(struct rank_spec *b)
 {
@@ -18,6 +21,7 @@ void rank_spec_done(struct rank_spec *b)
 	free(b->devices);
 	free(b->label_texts);
 	free(b->argv);
+	free(b->model);
 }
 
 /* "auto" is the owner of the model cache, so that what the engine writes there stays theirs. */
@@ -47,26 +51,62 @@ const char *rank_user(const struct job *job, char buf[RANK_USER_MAX])
 	return buf;
 }
 
+int rank_gguf(const struct sb_jobs *jobs, const Sparkbus__RankSpec *spec, char **ret_word,
+		char **ret_file, struct sb_err *err)
+{
+	SB_CLEANUP(sb_freep) char *file = NULL;
+	const Sparkbus__Mount *cache = NULL;
+	int rc;
+
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		if (!strcmp(spec->mounts[i]->source, CACHE_MARKER))
+			cache = spec->mounts[i];
+	if (!cache)
+		return sb_err_set(err, SB_E_NOT_FOUND, "the container has no model cache");
+	rc = sb_gguf_find(jobs->env.hf_cache, spec->gguf, &file, err);
+	if (rc < 0)
+		return rc;
+	if (asprintf(ret_word, "%s/%s", cache->target, file) < 0) {
+		*ret_word = NULL;
+		return sb_err_nomem(err);
+	}
+	*ret_file = sb_steal(file);
+	return 0;
+}
+
+/* The file of a GGUF model takes the place of its name. */
+static void use_gguf(struct rank_spec *b, const struct job *job, const char **argv)
+{
+	const Sparkbus__GgufModel *gguf = job_spec(job)->gguf;
+	SB_CLEANUP(sb_freep) char *file = NULL;
+
+	if (!gguf || rank_gguf(job->jobs, job_spec(job), &b->model, &file, NULL) < 0)
+		return;
+	argv[gguf->word] = b->model;
+	if (*gguf->file_flag)
+		argv[gguf->word - 1] = gguf->file_flag;
+}
+
 /* With hooks, the entry script comes first; it may have to be root to run them, and drops. */
 static int build_main(struct rank_spec *b, const struct job *job)
 {
 	const Sparkbus__RankSpec *rank = job_spec(job);
+	size_t n = job->rec->plan->n_pre_exec ? 2 : 0; /* words before the plan's */
 
 	b->spec.user = rank_user(job, b->user);
-	b->spec.argv = (const char *const *)rank->argv;
-	b->spec.n_argv = rank->n_argv;
-	if (!job->rec->plan->n_pre_exec)
-		return 0;
-	if (sb_entry_drops(b->spec.user))
-		b->spec.user = "0:0";
 	b->argv = calloc(rank->n_argv + 2, sizeof(*b->argv));
 	if (!b->argv)
 		return -1;
+	memcpy(b->argv + n, rank->argv, rank->n_argv * sizeof(*b->argv));
+	use_gguf(b, job, b->argv + n);
+	b->spec.argv = b->argv;
+	b->spec.n_argv = n + rank->n_argv;
+	if (!n)
+		return 0;
+	if (sb_entry_drops(b->spec.user))
+		b->spec.user = "0:0";
 	b->argv[0] = "/bin/sh";
 	b->argv[1] = SB_ENTRY_PATH;
-	memcpy(b->argv + 2, rank->argv, rank->n_argv * sizeof(*b->argv));
-	b->spec.argv = b->argv;
-	b->spec.n_argv = rank->n_argv + 2;
 	return 0;
 }
 
@@ -74,7 +114,7 @@ static int build_mounts(struct rank_spec *b, const Sparkbus__RankSpec *rank, con
 		bool mapped)
 {
 	static const char *const accounts[] = { "/etc/passwd", "/etc/group" };
-	static const char marker[] = "{hf_cache}";
+	static const char marker[] = CACHE_MARKER;
 
 	b->mounts = calloc(rank->n_mounts + sb_countof(accounts), sizeof(*b->mounts));
 	b->paths = calloc(rank->n_mounts + 1, sizeof(*b->paths));

@@ -17,7 +17,8 @@ struct rank_spec {
 	char **paths; /* mount sources with {hf_cache} filled in */
 	size_t n_paths;
 	char *label_texts; /* "key=value" of the plan, cut at '=' */
-	const char **argv; /* of the entry script, which the plan's follows */
+	const char **argv; /* the plan's, with what only this node knows */
+	char *model;       /* the word of a GGUF file */
 	char user[RANK_USER_MAX], rank[16], generation[24], plan[24];
 };
 
@@ -29,6 +30,11 @@ bool rank_mapped_user(const struct job *job, uid_t *ret_uid, gid_t *ret_gid);
 /* Whom the rank runs as, as the engine has it: "uid:gid", a name; "" = the image's user. The text
  * is in @buf or in the plan. */
 const char *rank_user(const struct job *job, char buf[RANK_USER_MAX]);
+
+/* The path in the container of the GGUF file that @spec asks for, allocated, and *@ret_file, below
+ * the model cache. -SB_E_NOT_FOUND: it is not there, or the container has no cache. */
+int rank_gguf(const struct sb_jobs *jobs, const Sparkbus__RankSpec *spec, char **ret_word,
+		char **ret_file, struct sb_err *err);
 
 /* --- files.c --- */
 /* What this rank finds in its container, as one tar archive for "/"; nothing when it has none. */

@@ -106,6 +106,14 @@ static void print_problem(const struct launch *l, const char *node, const Sparkb
 	fprintf(stderr, "%s\n", sb_strbuf_str(&line));
 }
 
+static void print_note(const char *node, const char *note)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf line = SB_STRBUF_INIT;
+
+	sb_render_clean(&line, note, strlen(note));
+	fprintf(stderr, "  %s: %s\n", node, sb_strbuf_str(&line));
+}
+
 static void judge_rank(
 		struct launch *l, size_t rank, struct ask *ask, bool may_pull, struct verdict *v)
 {
@@ -135,6 +143,8 @@ static void judge_rank(
 		print_problem(l, node, p);
 		fatal += p->fatal;
 	}
+	for (size_t i = 0; i < reply->n_notes; i++)
+		print_note(node, reply->notes[i]);
 	v->fatal += fatal;
 	v->image[rank] = image > 0;
 	v->images += image > 0;

@@ -272,6 +272,11 @@ void plan_print_ranks(const struct launch *l, FILE *out)
 		fprintf(out, "Rank %u on %s (%s), container %s\n", rank->rank, rank->node,
 				rank->address, rank->container_name);
 		print_argv(l, rank, out);
+		if (rank->gguf)
+			fprintf(out,
+					"  model:     the node's own file of %s, if its cache has "
+					"it\n",
+					rank->argv[rank->gguf->word]);
 		print_env(l, rank, out);
 		print_mounts(l, rank, out);
 		print_files(l, rank->files, rank->n_files, out);

@@ -37,6 +37,8 @@ struct rank_shared {
 	const struct sb_words *words;
 	const char *api_key; /* "" when there is none */
 };
+/** The GGUF model in spec->argv, if the runtime has a way to be told a file instead. */
+int sb_plan_gguf(const struct rank_shared *shared, Sparkbus__RankSpec *spec);
 /** @ret_sources is empty; the caller frees it in any case: sb_plan_rank_sources_done(). */
 int sb_plan_rank(const struct rank_shared *shared, unsigned rank, Sparkbus__RankSpec **ret,
 		struct sb_plan_rank_sources *ret_sources, struct sb_err *err);

@@ -425,6 +425,7 @@ static int fill(const struct rank_shared *shared, unsigned rank, Sparkbus__RankS
 			sb_plan_text(&spec->image, shared->image) < 0 ||
 			take_name(shared, rank, spec) < 0 || take_env(shared, spec, sources) < 0 ||
 			take_mounts(spec) < 0 || take_files(&part, spec) < 0 ||
+			sb_plan_gguf(shared, spec) < 0 ||
 			take_options(shared, init || part.init, spec) < 0)
 		return sb_err_nomem(err);
 	return 0;

@@ -30,6 +30,10 @@ static const struct sb_flag flags[] = {
 
 static const struct sb_endpoint endpoint = { 8080, "LLAMA_API_KEY", "--api-key" };
 
+static const char *const repo_flags[] = { "-hf", "-hfr", "--hf-repo", NULL };
+static const char *const file_flags[] = { "-hff", "--hf-file", NULL };
+static const struct sb_gguf_flags gguf = { repo_flags, "-m", file_flags, false };
+
 /* --- nodes --- */
 
 static int required(const struct sb_workload *w, unsigned *ret, struct sb_err *err)
@@ -233,6 +237,7 @@ const struct sb_runtime sb_runtime_llama_cpp = {
 	.family = "llama-cpp",
 	.naming = SB_NAMING_ROLE,
 	.api_key_env = "LLAMA_API_KEY",
+	.gguf = &gguf,
 	.required = required,
 	.serve = serve,
 	.rank = rank,

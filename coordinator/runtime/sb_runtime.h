@@ -75,6 +75,15 @@ enum sb_naming {
 	SB_NAMING_ROLE, /* "<job>_head", "<job>_worker" */
 };
 
+/* How an engine is told a GGUF model, so that a node can put a file of its cache in its place. */
+struct sb_gguf_flags {
+	const char *const *flags; /* before "repository:quant"; NULL-terminated */
+	const char *file_flag;    /* before a file; NULL = the same */
+	/* With one of these (NULL-terminated) the recipe has chosen already. */
+	const char *const *chosen;
+	bool others; /* the flags are for other models as well: a name must say that it is GGUF */
+};
+
 struct sb_runtime {
 	const char *name;          /* as recipes and job ids have it */
 	const char *default_image; /* when the recipe names none */
@@ -93,6 +102,7 @@ struct sb_runtime {
 	/* With no parallelism set there is nothing to spread: one node is used, whatever is given.
 	 * Otherwise every node given is used. */
 	bool one_node_by_default;
+	const struct sb_gguf_flags *gguf; /* NULL = it serves no GGUF */
 
 	/* Nodes that the parallelism settings ask for. Called first, before nodes are trimmed.
 	 * 0 in *ret: the settings say nothing. Return: 0; -SB_E_INVALID naming a bad value. */

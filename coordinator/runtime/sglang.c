@@ -56,19 +56,15 @@ static int required(const struct sb_workload *w, unsigned *ret, struct sb_err *e
 	return rc < 0 || *ret ? rc : required_by_command(w, ret, err);
 }
 
+static const char *const model_flags[] = { "--model-path", "--model", NULL };
+static const struct sb_gguf_flags gguf = { model_flags, NULL, NULL, true };
+
 /* --- the command --- */
 
 /* As the format has it: a quantisation behind ':', or a name that says so. */
 static bool is_gguf(const char *model)
 {
 	return strchr(model, ':') || strcasestr(model, "gguf");
-}
-
-static bool is_file(const char *model)
-{
-	size_t len = strlen(model);
-
-	return len >= 5 && !strcasecmp(model + len - 5, ".gguf");
 }
 
 static void warn_gguf(const struct sb_workload *w, struct sb_diags *diags)
@@ -88,12 +84,6 @@ static void warn_gguf(const struct sb_workload *w, struct sb_diags *diags)
 		sb_diag_add(diags, SB_DIAG_WARNING, tokenizer->line, tokenizer->col,
 				"[sglang] GGUF recipe has 'tokenizer_path' in defaults but the "
 				"command has no --tokenizer-path {tokenizer_path}");
-	if (!is_file(model->text))
-		sb_diag_add(diags, SB_DIAG_WARNING, model->line, model->col,
-				"[sglang] '%s' is launched as it is written, but SGLang reads a "
-				"GGUF model from a file; -o model=/cache/huggingface/hub/... gives "
-				"its path in the container",
-				model->text);
 }
 
 static void generate(const struct sb_workload *w, struct sb_strbuf *out)
@@ -190,6 +180,7 @@ const struct sb_runtime sb_runtime_sglang = {
 	.env = common_env,
 	.cluster_env = cluster_env,
 	.one_node_by_default = true,
+	.gguf = &gguf,
 	.required = required,
 	.serve = serve,
 	.rank = rank,

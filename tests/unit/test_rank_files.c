@@ -5,6 +5,7 @@
 
 #include "jobs_support.h"
 #include "sb_entry.h"
+#include "sb_fs.h"
 
 static Sparkbus__LaunchPlan plan;
 
@@ -257,6 +258,150 @@ START_TEST(an_image_that_has_gone_ends_the_job)
 }
 END_TEST
 
+/* --- a GGUF model --- */
+
+#define GGUF_FILE "hub/models--org--m-GGUF/snapshots/0000/m-Q8_0.gguf"
+
+static Sparkbus__GgufModel gguf;
+static Sparkbus__Mount cache;
+static Sparkbus__Mount *mounts[] = { &cache };
+static char *gguf_argv[] = { (char *)"llama-server", (char *)"-hf", (char *)"org/m-GGUF:Q8_0",
+	(char *)"--jinja" };
+
+static void use_gguf(void)
+{
+	sparkbus__gguf_model__init(&gguf);
+	gguf.word = 2;
+	gguf.file_flag = (char *)"-m";
+	gguf.repo = (char *)"org/m-GGUF";
+	gguf.quant = (char *)"Q8_0";
+	sparkbus__mount__init(&cache);
+	cache.source = (char *)"{hf_cache}";
+	cache.target = (char *)"/cache/huggingface";
+	plan = make_plan(1);
+	specs[0].argv = gguf_argv;
+	specs[0].n_argv = sb_countof(gguf_argv);
+	specs[0].gguf = &gguf;
+	specs[0].mounts = mounts;
+	specs[0].n_mounts = 1;
+}
+
+static void cache_model(void)
+{
+	SB_CLEANUP(sb_freep) char *path = NULL;
+	int fd;
+
+	ck_assert_int_ge(asprintf(&path, "%s/" GGUF_FILE, nodes[0].dir), 0);
+	*strrchr(path, '/') = '\0';
+	ck_assert_int_eq(sb_fs_mkdirs(path, 0755, NULL), 0);
+	path[strlen(path)] = '/';
+	fd = open(path, O_CREAT | O_WRONLY, 0644);
+	ck_assert_int_eq((int)write(fd, "GGUF", 4), 4);
+	close(fd);
+}
+
+struct answer_to_prepare {
+	bool done, leased;
+	char note[256], problem[256];
+};
+
+static void on_answer(void *ctx, const Sparkbus__PrepareReply *reply, const struct sb_err *err)
+{
+	struct answer_to_prepare *a = ctx;
+
+	a->done = true;
+	a->leased = reply->leased;
+	if (reply->n_notes)
+		snprintf(a->note, sizeof(a->note), "%s", reply->notes[0]);
+	if (reply->n_problems)
+		snprintf(a->problem, sizeof(a->problem), "%s", reply->problems[0]->message);
+}
+
+static struct answer_to_prepare ask(void)
+{
+	Sparkbus__PrepareRequest request = SPARKBUS__PREPARE_REQUEST__INIT;
+	struct answer_to_prepare a = { 0 };
+	struct sb_err err = SB_ERR_INIT;
+
+	request.plan = &plan;
+	ck_assert_msg(sb_jobs_prepare(nodes[0].jobs, &request, on_answer, &a, &err) == 0, "%s",
+			err.text);
+	until(a.done);
+	return a;
+}
+
+START_TEST(a_gguf_file_of_the_cache_takes_the_place_of_its_name)
+{
+	struct answer_to_prepare a;
+
+	use_gguf();
+	cache_model();
+	a = ask();
+	ck_assert(a.leased);
+	ck_assert_str_eq(a.note, "serves " GGUF_FILE " from the model cache");
+	ck_assert_str_eq(a.problem, "");
+	launch_ready(&plan);
+	ck_assert_str_eq(fake_engine_argv(nodes[0].engine),
+			"llama-server -m /cache/huggingface/" GGUF_FILE " --jinja");
+}
+END_TEST
+
+START_TEST(a_gguf_model_that_is_not_there_is_the_engine_s_to_find)
+{
+	struct answer_to_prepare a;
+
+	use_gguf();
+	a = ask();
+	ck_assert(a.leased);
+	ck_assert_str_eq(a.note, "");
+	ck_assert_ptr_nonnull(strstr(a.problem, "the engine must find org/m-GGUF:Q8_0 itself"));
+	launch_ready(&plan);
+	ck_assert_str_eq(fake_engine_argv(nodes[0].engine),
+			"llama-server -hf org/m-GGUF:Q8_0 --jinja");
+}
+END_TEST
+
+START_TEST(a_gguf_model_comes_behind_the_hooks)
+{
+	Sparkbus__Hook hook = SPARKBUS__HOOK__INIT, *hooks[] = { &hook };
+
+	use_gguf();
+	cache_model();
+	hook.label = (char *)"pre_exec[0]";
+	hook.command = (char *)"true";
+	plan.pre_exec = hooks;
+	plan.n_pre_exec = 1;
+	gguf.file_flag = (char *)"";
+	launch_ready(&plan);
+	ck_assert_str_eq(fake_engine_argv(nodes[0].engine),
+			"/bin/sh /.sparkbus/entry llama-server -hf /cache/huggingface/" GGUF_FILE
+			" --jinja");
+}
+END_TEST
+
+START_TEST(a_container_without_the_cache_gets_no_file_of_it)
+{
+	use_gguf();
+	cache_model();
+	cache.source = (char *)"/tmp";
+	launch_ready(&plan);
+	ck_assert_str_eq(fake_engine_argv(nodes[0].engine),
+			"llama-server -hf org/m-GGUF:Q8_0 --jinja");
+}
+END_TEST
+
+START_TEST(a_gguf_word_that_is_none_is_refused)
+{
+	Sparkbus__PrepareRequest request = SPARKBUS__PREPARE_REQUEST__INIT;
+
+	use_gguf();
+	gguf.word = 4;
+	request.plan = &plan;
+	ck_assert_int_eq(sb_jobs_prepare(nodes[0].jobs, &request, on_prepared, NULL, NULL),
+			-SB_E_INVALID);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("rank files");
@@ -278,6 +423,11 @@ int main(void)
 			sb_countof(entrypoints));
 	tcase_add_test(tc, a_wrapper_that_has_words_of_its_own_is_none);
 	tcase_add_test(tc, an_image_that_has_gone_ends_the_job);
+	tcase_add_test(tc, a_gguf_file_of_the_cache_takes_the_place_of_its_name);
+	tcase_add_test(tc, a_gguf_model_that_is_not_there_is_the_engine_s_to_find);
+	tcase_add_test(tc, a_gguf_model_comes_behind_the_hooks);
+	tcase_add_test(tc, a_container_without_the_cache_gets_no_file_of_it);
+	tcase_add_test(tc, a_gguf_word_that_is_none_is_refused);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -65,6 +65,47 @@ START_TEST(one_node_is_the_published_example)
 }
 END_TEST
 
+#define HEAD "model: org/m-GGUF:Q8_0\nruntime: llama-cpp\nmodel_revision: v1\n"
+
+static const struct {
+	const char *text;
+	uint32_t word; /* 0 = the node does not look for a file */
+	const char *repo, *quant, *revision;
+} models[] = {
+	{ HEAD, 2, "org/m-GGUF", "Q8_0", "v1" },
+	{ "model: org/m\nruntime: llama-cpp\n", 2, "org/m", "", "" },
+	{ HEAD "command: llama-server --jinja -hf {model}\n", 3, "org/m-GGUF", "Q8_0", "v1" },
+	{ HEAD "command: llama-server --hf-repo org/other\n", 2, "org/other", "", "" },
+	{ HEAD "command: llama-server -hf {model} --hf-file x.gguf\n" },
+	{ HEAD "command: llama-server -m /models/x.gguf\n" },
+	{ HEAD "command: cd / && llama-server -hf {model}\n" },
+	{ HEAD "command: llama-server -hf /models/m\n" },
+	{ HEAD "command: llama-server -hf\n" },
+	{ "model: /models/m.gguf\nruntime: llama-cpp\n" },
+};
+
+START_TEST(the_head_s_node_may_have_the_file)
+{
+	struct sb_err err = SB_ERR_INIT;
+	Sparkbus__LaunchPlan *plan = compile(models[_i].text, 2, NULL, 0, &err);
+	const Sparkbus__GgufModel *gguf;
+
+	ck_assert_msg(plan != NULL, "%s", err.text);
+	gguf = plan->ranks[0]->gguf;
+	ck_assert_int_eq(gguf != NULL, models[_i].word != 0);
+	if (gguf) {
+		ck_assert_uint_eq(gguf->word, models[_i].word);
+		ck_assert_str_eq(gguf->file_flag, "-m");
+		ck_assert_str_eq(gguf->repo, models[_i].repo);
+		ck_assert_str_eq(gguf->quant, models[_i].quant);
+		ck_assert_str_eq(gguf->revision, models[_i].revision);
+	}
+	for (size_t i = 1; i < plan->n_ranks; i++)
+		ck_assert_ptr_null(plan->ranks[i]->gguf);
+	free_plan(plan);
+}
+END_TEST
+
 START_TEST(workers_listen_before_the_head_dials)
 {
 	struct sb_err err = SB_ERR_INIT;
@@ -187,6 +228,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, one_node_is_the_published_example);
+	tcase_add_loop_test(tc, the_head_s_node_may_have_the_file, 0, sb_countof(models));
 	tcase_add_test(tc, workers_listen_before_the_head_dials);
 	tcase_add_test(tc, the_head_runs_what_is_shown);
 	tcase_add_loop_test(tc, an_override_of_the_length_counts_first, 0, sb_countof(sizes));

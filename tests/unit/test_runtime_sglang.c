@@ -166,8 +166,26 @@ START_TEST(a_gguf_model_wants_a_tokenizer)
 			want && !strcmp(want, "no tokenizer path configured"));
 	ck_assert_int_eq(warns(plan, "'tokenizer_path' in defaults but"),
 			want && !strcmp(want, "'tokenizer_path' in defaults but"));
-	ck_assert_int_eq(warns(plan, "reads a GGUF model from a file"),
-			strstr(tokenizers[_i].text, "GGUF") != NULL);
+	free_plan(plan);
+}
+END_TEST
+
+START_TEST(every_node_of_a_gguf_model_may_have_the_file)
+{
+	Sparkbus__LaunchPlan *plan = must(GGUF "defaults: {tensor_parallel: 2}\n", 2);
+
+	for (size_t i = 0; i < 2; i++) {
+		const Sparkbus__GgufModel *gguf = plan->ranks[i]->gguf;
+
+		ck_assert_ptr_nonnull(gguf);
+		ck_assert_str_eq(plan->ranks[i]->argv[gguf->word], "o/m-GGUF:Q8_0");
+		ck_assert_str_eq(gguf->repo, "o/m-GGUF");
+		ck_assert_str_eq(gguf->quant, "Q8_0");
+		ck_assert_str_eq(gguf->file_flag, "");
+	}
+	free_plan(plan);
+	plan = must("model: o/m\nruntime: sglang\n", 1);
+	ck_assert_ptr_null(plan->ranks[0]->gguf);
 	free_plan(plan);
 }
 END_TEST
@@ -260,6 +278,7 @@ int main(void)
 	tcase_add_test(tc, one_node_has_no_rendezvous);
 	tcase_add_loop_test(tc, nodes_are_what_the_sizes_divide, 0, sb_countof(sizes));
 	tcase_add_loop_test(tc, a_gguf_model_wants_a_tokenizer, 0, sb_countof(tokenizers));
+	tcase_add_test(tc, every_node_of_a_gguf_model_may_have_the_file);
 	tcase_add_test(tc, a_gguf_file_needs_no_remark);
 	tcase_add_test(tc, the_key_is_hidden_where_the_command_is_shown);
 	tcase_add_loop_test(tc, what_is_asked_is_what_it_serves, 0, sb_countof(probes));
