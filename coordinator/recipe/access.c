@@ -161,11 +161,22 @@ int sb_workload_int(const struct sb_workload *w, const char *key, int64_t min, i
 			value->origin, key, (long long)min, (long long)max, value->text);
 }
 
+/* What says yes or no by itself, or is a number, means that; of the rest ("auto", "default") the
+ * published letters decide. */
 bool sb_value_flag(const struct sb_value *value)
 {
+	bool flag = false;
+	double number;
+	char *end;
+
 	if (!value || value->type == SB_YAML_BOOL || !value->truthy)
 		return value && value->truthy;
-	return strpbrk(value->text, "1tTyY") != NULL;
+	if (sb_text_flag(value->text, &flag))
+		return flag;
+	number = strtod(value->text, &end);
+	if (end != value->text && !*end)
+		return number != 0;
+	return !strncasecmp(value->text, "enable", 6) || strpbrk(value->text, "1tTyY") != NULL;
 }
 
 bool sb_workload_env_at(const struct sb_workload *w, size_t i, struct sb_env *ret)

@@ -130,8 +130,9 @@ int sb_workload_int(const struct sb_workload *w, const char *key, int64_t min, i
 		int64_t *ret, struct sb_err *err);
 /** All values, nulls too: the recipe's order, then what only overrides set. NULL past the end. */
 const struct sb_value *sb_workload_config_at(const struct sb_workload *w, size_t i);
-/** The recipe format's loose bool: a bool is itself, other falsy values are false, else the text
- * is true when it has a '1', 't' or 'y' in it. NULL is false. */
+/** The recipe format's loose bool: a bool is itself, other falsy values are false; "on", "enabled"
+ * and numbers but 0 are true, "off" is false; any other text is true when it has a '1', 't' or 'y'
+ * in it. NULL is false. */
 bool sb_value_flag(const struct sb_value *value);
 
 /* One variable of the recipe's environment, overrides applied. */

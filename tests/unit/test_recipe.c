@@ -387,18 +387,22 @@ static const struct {
 	{ "0.1", true },
 	{ "false", false },
 	{ "'no'", false },
-	{ "'on'", false },
-	{ "enabled", false },
-	{ "2", false },
+	{ "'on'", true },
+	{ "ON_", false },
+	{ "enabled", true },
+	{ "2", true },
+	{ "'2'", true },
+	{ "0.5", true },
 	{ "0", false },
-	{ "0.5", false },
+	{ "'0.0'", false },
+	{ "'off'", false },
 	{ "''", false },
 	{ "[]", false },
 	{ "null", false },
 	{ "disabled", false },
 };
 
-START_TEST(the_loose_bool_is_the_published_one)
+START_TEST(the_loose_bool_is_the_published_one_but_for_plain_words)
 {
 	char text[128];
 	struct fixture f;
@@ -874,7 +878,8 @@ int main(void)
 	tcase_add_loop_test(tc, an_override_is_typed_as_published, 0, sb_countof(typed));
 	tcase_add_test(tc, every_value_knows_its_origin);
 	tcase_add_test(tc, numbers_are_checked_where_they_are_used);
-	tcase_add_loop_test(tc, the_loose_bool_is_the_published_one, 0, sb_countof(flags));
+	tcase_add_loop_test(tc, the_loose_bool_is_the_published_one_but_for_plain_words, 0,
+			sb_countof(flags));
 	tcase_add_test(tc, env_values_are_expanded_once);
 	tcase_add_test(tc, env_values_become_text);
 	tcase_add_loop_test(tc, topology_is_derived, 0, sb_countof(topologies));
