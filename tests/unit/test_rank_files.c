@@ -390,6 +390,17 @@ START_TEST(a_container_without_the_cache_gets_no_file_of_it)
 }
 END_TEST
 
+START_TEST(a_model_is_looked_for_where_the_hub_puts_it)
+{
+	use_gguf();
+	specs[0].gguf = NULL;
+	plan.model = (char *)"org/m-GGUF";
+	ck_assert_ptr_nonnull(strstr(ask().problem, "org/m-GGUF is not in the model cache"));
+	cache_model();
+	ck_assert_str_eq(ask().problem, "");
+}
+END_TEST
+
 START_TEST(a_gguf_word_that_is_none_is_refused)
 {
 	Sparkbus__PrepareRequest request = SPARKBUS__PREPARE_REQUEST__INIT;
@@ -427,6 +438,7 @@ int main(void)
 	tcase_add_test(tc, a_gguf_model_that_is_not_there_is_the_engine_s_to_find);
 	tcase_add_test(tc, a_gguf_model_comes_behind_the_hooks);
 	tcase_add_test(tc, a_container_without_the_cache_gets_no_file_of_it);
+	tcase_add_test(tc, a_model_is_looked_for_where_the_hub_puts_it);
 	tcase_add_test(tc, a_gguf_word_that_is_none_is_refused);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
