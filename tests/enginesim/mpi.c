@@ -484,6 +484,9 @@ static int run_orted(int argc, char **argv)
 	}
 	if (own > 0)
 		end_rank(own);
+	for (char **word = words; *word; word++)
+		free(*word);
+	free(words);
 	return 0;
 }
 

@@ -227,7 +227,7 @@ ok 'mpirun: no agent' dies 1 'unable to reliably start' mpirun --allow-run-as-ro
 ok 'mpirun: the daemon does not come' env ENGINESIM_JOIN_TIMEOUT=0.3 bash -c "! mpirun --allow-run-as-root -H 127.0.0.1,127.0.0.2 --mca plm_rsh_agent true true"
 ok 'mpirun: daemons go to the background' "${mpi[@]}" true
 ok 'mpirun: the status of a rank' dies 7 'Exit code:    7' "${mpi[@]}" --leave-session-attached "$dir/seven"
-ok 'trtllm: sizes must be the ranks' dies 1 'World size mismatch' "${mpi[@]}" trtllm-llmapi-launch "${tr[@]}" --tp_size 3
+ok 'trtllm: sizes must be the ranks' dies 1 'Exit code:    1' "${mpi[@]}" trtllm-llmapi-launch "${tr[@]}" --tp_size 3
 free_port
 launch tr-m "${mpi[@]}" --leave-session-attached trtllm-llmapi-launch "${tr[@]}" --tp_size 2 --port "$port"
 ok 'trtllm: two ranks meet' await tr-m 'Uvicorn running on'
