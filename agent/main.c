@@ -19,6 +19,8 @@
 #include "sb_rpc.h"
 #include "sb_store.h"
 
+#define TELEMETRY_JOBS_MAX 64
+
 struct app {
 	struct sb_agent agent; /* first: verbs get this */
 	struct sb_mailbox *box;
@@ -191,6 +193,19 @@ static void on_telemetry(void *ctx, const char *kind, const char *text)
 	sb_events_add(((struct app *)ctx)->agent.events, kind, NULL, -1, NULL, "%s", text);
 }
 
+static size_t telemetry_jobs(void *ctx, struct sb_telemetry_job *list, size_t max)
+{
+	struct sb_jobs *jobs = ((struct app *)ctx)->agent.jobs;
+	struct sb_job_process running[TELEMETRY_JOBS_MAX];
+	size_t n = max < sb_countof(running) ? max : sb_countof(running);
+
+	n = jobs ? sb_jobs_processes(jobs, running, n) : 0; /* none before they are made */
+	for (size_t i = 0; i < n; i++)
+		list[i] = (struct sb_telemetry_job){ running[i].job, running[i].rank,
+			running[i].container, running[i].pid };
+	return n;
+}
+
 static int make_telemetry(struct app *app, struct sb_err *err)
 {
 	struct sb_telemetry_env env = {
@@ -201,6 +216,7 @@ static int make_telemetry(struct app *app, struct sb_err *err)
 		.node = app->agent.identity.name,
 		.beacon = app->agent.config.fabric_beacon,
 		.say = on_telemetry,
+		.jobs = telemetry_jobs,
 		.ctx = app,
 	};
 

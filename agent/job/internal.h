@@ -60,7 +60,7 @@ struct rank {
 	bool replaced;    /* a container in the way was removed once: do not loop */
 	bool exited;      /* its end was seen; waiting for the rest of its log */
 	bool told;        /* the engine was asked to stop the container: its end is our doing */
-	int pidfd;        /* of the container's main process while it runs; -1 = none */
+	int pidfd, pid;   /* of the container's main process while it runs; -1 and 0 = none */
 	char *killed_why; /* who ended it without asking anybody; NULL = nobody */
 };
 

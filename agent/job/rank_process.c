@@ -33,6 +33,7 @@ void rank_let_process(struct rank *rank)
 	if (rank->pidfd >= 0)
 		close(rank->pidfd);
 	rank->pidfd = -1;
+	rank->pid = 0;
 }
 
 void rank_hold_process(struct rank *rank, const struct sb_container_info *info)
@@ -42,6 +43,7 @@ void rank_hold_process(struct rank *rank, const struct sb_container_info *info)
 	if (info->pid <= 0)
 		return;
 	rank->pidfd = pidfd_open(info->pid, 0);
+	rank->pid = info->pid;
 	/* Looked at after the descriptor was had, and alive still: the number was not reused. */
 	if (rank->pidfd >= 0 && (!in_container(info->pid, info->id) || ended(rank->pidfd)))
 		rank_let_process(rank);
@@ -56,7 +58,10 @@ size_t sb_jobs_processes(struct sb_jobs *jobs, struct sb_job_process *list, size
 			continue;
 		list[n++] = (struct sb_job_process){
 			.job = job->rec->plan->job,
+			.rank = job_own(job)->rank,
+			.container = job_own(job)->container_id,
 			.pidfd = job->rank.pidfd,
+			.pid = job->rank.pid,
 			.priority = job->rec->plan->priority,
 			.loading = job->rec->status->state <= SPARKBUS__JOB_STATE__JOB_STARTING,
 			.started_unix_ms = job_own(job)->started_unix_ms,

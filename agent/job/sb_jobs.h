@@ -76,12 +76,14 @@ void sb_jobs_stop(struct sb_jobs *jobs, const char *job, int grace_s, sb_stop_fn
 int sb_jobs_stop_rank(struct sb_jobs *jobs, const Sparkbus__StopRankRequest *request, sb_stop_fn fn,
 		void *ctx, struct sb_err *err);
 
-/* --- the memory guard, which kills without asking --- */
+/* --- the memory guard, which kills without asking, and telemetry --- */
 
 /* The main process of a rank that runs here. Borrowed until the loop runs again. */
 struct sb_job_process {
 	const char *job;
-	int pidfd; /* -1 = its process could not be made sure of */
+	uint32_t rank;
+	const char *container; /* its id */
+	int pidfd, pid;        /* -1 and 0 = its process could not be made sure of */
 	int32_t priority;
 	bool loading; /* the job was not READY yet */
 	uint64_t started_unix_ms;

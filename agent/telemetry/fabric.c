@@ -131,7 +131,8 @@ static void take_read(struct fabric *f)
 				(unsigned)(busy_ms / 1000));
 }
 
-/* rtnetlink's links with what only sysfs knows of them. The texts are borrowed. */
+/* rtnetlink's links with what only sysfs knows of them. sysfs may be of another network namespace,
+ * which has other links by the same names. */
 static void add_hardware(struct fabric *f, const Sparkbus__FabricState *read)
 {
 	for (size_t i = 0; i < f->state.n_links; i++) {
@@ -139,7 +140,8 @@ static void add_hardware(struct fabric *f, const Sparkbus__FabricState *read)
 		const Sparkbus__Link *from = NULL;
 
 		for (size_t k = 0; k < read->n_links && !from; k++)
-			if (strcmp(read->links[k]->name, link->name) == 0)
+			if (read->links[k]->index == link->index &&
+					strcmp(read->links[k]->name, link->name) == 0)
 				from = read->links[k];
 		if (from)
 			links_model_add_hardware(link, from);

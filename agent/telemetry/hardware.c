@@ -97,6 +97,8 @@ static void read_link(int dir, const char *name, Sparkbus__FabricState *ret)
 	if (!link)
 		return;
 	link->name = heap_text(name);
+	if (sys_u64(dir, "ifindex", &value))
+		link->index = (uint32_t)value;
 	link->wireless = sys_exists(dir, "phy80211") || sys_exists(dir, "wireless");
 	if (!sys_exists(dir, "device")) /* what is not hardware makes its speed up */
 		return;

@@ -19,6 +19,14 @@
 /** Something worth an event happened: @kind "link.down", @text "enp1s0f0np0: link down". */
 typedef void sb_telemetry_say_fn(void *ctx, const char *kind, const char *text);
 
+/* A job's container that runs here. */
+struct sb_telemetry_job {
+	const char *job;
+	uint32_t rank;
+	const char *container; /* its id */
+	int pid;               /* of its main process; 0 = not known */
+};
+
 /* Where the values come from. Borrowed: must outlive the telemetry. */
 struct sb_telemetry_env {
 	sd_event *loop;
@@ -28,7 +36,10 @@ struct sb_telemetry_env {
 	const char *node;      /* name of this node */
 	const char *beacon;    /* fabric.beacon of the settings; NULL = neither speak nor listen */
 	sb_telemetry_say_fn *say;
-	void *ctx; /* for say */
+	/* Fill in at most @max jobs; return how many. The texts are copied. NULL = there are none.
+	 */
+	size_t (*jobs)(void *ctx, struct sb_telemetry_job *list, size_t max);
+	void *ctx; /* for say and jobs */
 };
 
 struct sb_telemetry;

@@ -17,6 +17,7 @@ struct sb_telemetry {
 	struct reader *gpu_reader;
 	struct fabric *fabric;
 	struct hear *hear; /* NULL: not wanted */
+	struct usage *usage;
 	struct cpu_times cpu_before;
 	bool has_cpu_before;
 	uint64_t sampled_ms, gpu_ms; /* CLOCK_BOOTTIME of the newest values; 0 = none */
@@ -122,6 +123,7 @@ static void take_gpu(struct sb_telemetry *t)
 		t->gpu = fresh;
 		t->gpu_own_error = fresh->sample->error;
 		t->gpu_ms = sb_now_boot_ms();
+		usage_name_processes(t->usage, t->gpu);
 	}
 	t->all.gpu = t->gpu;
 	if (!t->gpu)
@@ -136,6 +138,14 @@ static void take_gpu(struct sb_telemetry *t)
 
 /* --- the sampler --- */
 
+static void sample_jobs(struct sb_telemetry *t)
+{
+	struct sb_telemetry_job jobs[USAGE_JOBS_MAX];
+	size_t n = t->env.jobs ? t->env.jobs(t->env.ctx, jobs, sb_countof(jobs)) : 0;
+
+	usage_read(t->usage, jobs, n);
+}
+
 static void sample(struct sb_telemetry *t)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf buf = SB_STRBUF_INIT;
@@ -144,6 +154,7 @@ static void sample(struct sb_telemetry *t)
 	sample_pressure(t, &buf);
 	sample_cpu(t, &buf);
 	t->sampled_ms = sb_now_boot_ms();
+	sample_jobs(t);
 	take_gpu(t);
 	reader_ask(t->gpu_reader);
 	fabric_tick(t->fabric);
@@ -179,6 +190,9 @@ int sb_telemetry_new(
 	sd_event_ref(t->env.loop);
 	sparkbus__telemetry__init(&t->all);
 	t->all.interval_ms = SB_TELEMETRY_INTERVAL_MS;
+	t->usage = usage_new(env->proc_root, env->sys_root);
+	if (!t->usage)
+		return sb_err_nomem(err);
 	rc = nvml_reader_new(env->nvml, &t->gpu_reader, err);
 	if (rc == 0)
 		rc = fabric_new(env, &t->fabric, err);
@@ -202,6 +216,7 @@ void sb_telemetry_free(struct sb_telemetry *t)
 	free_gpu(t);
 	fabric_free(t->fabric);
 	hear_free(t->hear);
+	usage_free(t->usage);
 	sd_event_unref(t->env.loop);
 	free(t);
 }
@@ -221,5 +236,6 @@ const Sparkbus__Telemetry *sb_telemetry_get(struct sb_telemetry *t)
 	if (t->hear)
 		hear_fill(t->hear, t->all.fabric);
 	t->all.sensors = fabric_sensors(t->fabric);
+	usage_fill(t->usage, t->gpu, &t->all);
 	return &t->all;
 }

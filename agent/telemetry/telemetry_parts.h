@@ -66,4 +66,23 @@ Sparkbus__FabricState *fabric_get(struct fabric *fabric);
 /** The same for thermometers; NULL before they were read. */
 Sparkbus__SensorState *fabric_sensors(struct fabric *fabric);
 
+/* --- jobs --- */
+
+#define USAGE_JOBS_MAX 64u
+
+/** The path of @controller ("" = version 2) in a text like /proc/PID/cgroup's. Pure. */
+bool usage_parse_cgroup(const char *text, const char *controller, char *ret, size_t size);
+/** The number behind @key in a text like memory.stat's and cpu.stat's. Pure. */
+bool usage_parse_stat(const char *text, const char *key, uint64_t *ret);
+
+struct usage;
+struct usage *usage_new(const char *proc_root, const char *sys_root);
+void usage_free(struct usage *usage);
+/** Read the cgroups of @jobs, which are copied. */
+void usage_read(struct usage *usage, const struct sb_telemetry_job *jobs, size_t n);
+/** Fill in names, and whose they are of the jobs read last, where that was not done. */
+void usage_name_processes(struct usage *usage, Sparkbus__GpuState *gpu);
+/** The jobs into @ret, borrowed until the next reading. @gpu: NULL = not known. */
+void usage_fill(struct usage *usage, const Sparkbus__GpuState *gpu, Sparkbus__Telemetry *ret);
+
 #endif

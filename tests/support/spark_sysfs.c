@@ -123,6 +123,8 @@ static void put_func(const struct spark *spark, unsigned f, const char *root)
 	spark_put(root, "32.0 GT/s PCIe", "%s/max_link_speed", base);
 	spark_put(root, "16", "%s/max_link_width", base);
 	spark_put(root, spark->ips[f] ? "200000" : "-1", "%s/net/%s/speed", base, func->netdev);
+	snprintf(device, sizeof(device), "%u", func->index);
+	spark_put(root, device, "%s/net/%s/ifindex", base, func->netdev);
 	guid_text(spark, func->mac_offset, guid);
 	spark_put(root, guid, "%s/infiniband/%s/node_guid", base, func->rdma);
 	guid_text(spark, 1, guid);

@@ -221,6 +221,35 @@ START_TEST(run_takes_it_into_the_plan)
 }
 END_TEST
 
+START_TEST(node_show_tells_of_links_and_devices)
+{
+	start(one_cable());
+	ck_run("node show spark-a", 0);
+	ck_has("Links:       enP7s7 up, MTU 0, management\n");
+	ck_has(" enp1s0f1np1 up, 200 Gb/s, MTU 9000, PCIe x4, ");
+	ck_has(", 192.168.100.10/24\n");
+	ck_has(" enp1s0f0np0 no carrier, ");
+	ck_has(" rocep1s0f1 active, on enp1s0f1np1, ");
+	ck_has(", GID 3");
+	ck_has("RDMA:        rocep1s0f0 down, on enp1s0f0np0");
+}
+END_TEST
+
+START_TEST(node_show_says_that_a_nic_without_a_cable_is_off)
+{
+	struct world *alone = one_cable();
+	Sparkbus__FabricState *state = &alone->m[0].state;
+
+	state->n_rdma = 0;
+	state->connectx_functions = 0;
+	state->has_hotplug_case = SPARKBUS__FABRIC_STATE__HAS_HOTPLUG_HOTPLUG_ENABLED;
+	state->hotplug_enabled = true;
+	start(alone);
+	ck_run("node show spark-a", 0);
+	ck_has("RDMA:        none: no cable is plugged, and the network card is off");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("cli_fabric");
@@ -235,6 +264,8 @@ int main(void)
 	tcase_add_test(tc, explain_gives_value_reason_and_source);
 	tcase_add_test(tc, check_judges_the_reports);
 	tcase_add_test(tc, run_takes_it_into_the_plan);
+	tcase_add_test(tc, node_show_tells_of_links_and_devices);
+	tcase_add_test(tc, node_show_says_that_a_nic_without_a_cable_is_off);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);

@@ -163,6 +163,7 @@ START_TEST(a_spark_with_one_cable)
 	ck_assert(f->has_hotplug_case && f->hotplug_enabled && f->has_pci_case);
 	ck_assert_uint_eq(f->connectx_functions, 4);
 	ck_assert_uint_eq(link_named(f, "enp1s0f1np1")->speed_mbps, 200000);
+	ck_assert_uint_eq(link_named(f, "enp1s0f1np1")->index, 4);
 	ck_assert_uint_eq(link_named(f, "enp1s0f1np1")->pcie_mts, 32000);
 	ck_assert_uint_eq(link_named(f, "enp1s0f1np1")->pcie_width, 4);
 	ck_assert_uint_eq(link_named(f, "enp1s0f1np1")->pcie_max_width, 16);
