@@ -23,6 +23,7 @@ void launch_done(struct launch *l)
 	free(l->leased);
 	free(l->cursor);
 	free(l->memory);
+	free(l->fit);
 	for (size_t i = 0; i < l->n_acts; i++)
 		free(l->acts[i]);
 }

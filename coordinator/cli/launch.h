@@ -32,7 +32,8 @@ struct launch {
 	bool foreground;
 	char *acts[LAUNCH_ACTS_MAX]; /* what hooks do with files of this workstation */
 	size_t n_acts;
-	char *memory; /* the estimate in a line; NULL = none was made */
+	struct sb_vram_fit *fit; /* the estimate; NULL = none was made */
+	char *memory;            /* the same in a line */
 };
 
 void launch_done(struct launch *l);
@@ -61,10 +62,14 @@ int launch_resolve(struct launch *l, const struct run_opts *opts, const char *ta
 		struct sb_err *err);
 /** Remarks of a compile, on stderr. */
 void launch_print_diags(const struct launch *l, const struct sb_diags *diags);
-/** Estimate what the launch takes, warn of nodes whose measured memory it does not fit, and keep
- * l->memory for the summary (run_memory.c). Return: EXIT_DONE, or the exit status when the launch
- * must not go on. */
-int run_memory(struct launch *l, const struct run_opts *opts, const struct fleet *fleet);
+/** Estimate what the launch takes of its nodes: l->fit, l->memory for the summary, and what lint
+ * can use of it (run_memory.c). Return: EXIT_DONE, also without an estimate, or the exit status. */
+int run_estimate(struct launch *l, const struct run_opts *opts, const struct fleet *fleet);
+/** Whether the estimate came to a verdict: it then stands for lint's rougher rule. */
+bool run_memory_known(const struct launch *l);
+/** Warn of nodes whose measured memory the launch does not fit. Return: EXIT_DONE, or the exit
+ * status when it must not go on. */
+int run_memory(struct launch *l, const struct run_opts *opts);
 
 /** Fill ranks and mask from the plan. */
 int launch_bind(struct launch *l, struct sb_err *err);

@@ -79,25 +79,59 @@ static size_t warn(struct launch *l, const struct sb_vram_fit *fit)
 	return n;
 }
 
-int run_memory(struct launch *l, const struct run_opts *opts, const struct fleet *fleet)
+/* What lint's tables do not know of most models. What it makes of tables alone is left out. */
+static int add_facts(struct launch *l, const struct sb_vram_fit *fit, struct sb_err *err)
+{
+	const struct {
+		const char *name;
+		bool known;
+		int64_t value;
+	} rows[] = { { "model.native_len", fit->shape.native_len > 0, fit->shape.native_len },
+		{ "mem.pool_tokens", fit->pool_tokens.known, fit->pool_tokens.value } };
+	char text[32];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && l->facts && i < sb_countof(rows); i++) {
+		snprintf(text, sizeof(text), "%lld", (long long)rows[i].value);
+		if (rows[i].known)
+			rc = sb_facts_set(l->facts, rows[i].name, text, NULL, err);
+	}
+	return rc;
+}
+
+int run_estimate(struct launch *l, const struct run_opts *opts, const struct fleet *fleet)
 {
 	SB_CLEANUP(vram_done) struct vram v = { 0 };
-	struct sb_vram_fit fit;
 	struct sb_err err = SB_ERR_INIT;
 	int rc = vram_open(l->cli, l->workload, l->plan, l->facts,
 			opts->offline ? VRAM_OFFLINE : VRAM_ONLINE, &v, &err);
 
 	if (rc < 0)
 		return rc == -SB_E_CANCELLED ? EXIT_INTERRUPT : cli_fail(l->cli, &err);
-	rc = estimate(l, &v, fleet, &fit, &err);
+	l->fit = calloc(1, sizeof(*l->fit));
+	if (!l->fit)
+		return EXIT_FAILED;
+	rc = estimate(l, &v, fleet, l->fit, &err);
 	if (rc < 0) {
 		/* An estimate is advice: the launch itself says whether its numbers are good. */
+		free(l->fit);
+		l->fit = NULL;
 		sb_progress_break(&l->progress);
 		cli_warn(l->cli, "no estimate of memory: %s", err.text);
 		return EXIT_DONE;
 	}
-	keep_line(l, &v, &fit);
-	if (!warn(l, &fit) || !opts->strict)
+	keep_line(l, &v, l->fit);
+	return add_facts(l, l->fit, &err) < 0 ? cli_fail(l->cli, &err) : EXIT_DONE;
+}
+
+bool run_memory_known(const struct launch *l)
+{
+	return l->fit && l->fit->verdict != SB_VRAM_IS_UNKNOWN;
+}
+
+int run_memory(struct launch *l, const struct run_opts *opts)
+{
+	if (!l->fit || !warn(l, l->fit) || !opts->strict)
 		return EXIT_DONE;
 	fprintf(stderr, "%sError:%s with --strict warnings are errors. Nothing was started.\n",
 			sb_color(stderr, SB_RED), sb_color(stderr, SB_PLAIN));

@@ -1122,6 +1122,23 @@ START_TEST(a_launch_is_compared_with_the_memory_of_its_nodes)
 			"max_num_seqs=x");
 	ck_status(r, 0);
 	ck_has(r->err, "no estimate of memory: max_num_seqs: expected a whole number");
+	/* What the estimate knows of the model, lint knows too; and nothing is said twice. */
+	setenv("SPARKBUS_RECIPES", SOURCE_RECIPES, 1);
+	cache_file("config.json",
+			"{\"num_hidden_layers\":32,\"num_attention_heads\":32,\"num_key_value_"
+			"heads\":8,"
+			"\"hidden_size\":4096,\"max_position_embeddings\":16384}");
+	r = RUN("run", recipe, "-H", "s1,s2", "--tp", "2", "-n", "--gpu-mem", "0.1");
+	ck_status(r, 0);
+	ck_has(r->err, "is past the 16384 tokens of m");
+	ck_has(r->err, "Warning: s1: memory: ");
+	write_file(recipe,
+			"model: Qwen/Qwen3-Coder-Next-FP8\nruntime: vllm\ncontainer: img:1\n"
+			"metadata: {model_vram: 75}\ndefaults: {gpu_memory_utilization: 0.1}\n");
+	r = RUN("run", recipe, "-H", "s1", "-n");
+	ck_has(r->err, "Warning: s1: memory: 79.0 GiB before any cache");
+	ck_not(r->err, "[MEM003]");
+	setenv("SPARKBUS_RECIPES", home, 1);
 	stop_nodes();
 }
 END_TEST
