@@ -120,7 +120,8 @@ static int judge(struct download *d, CURLcode code, struct sb_err *err)
 		return sb_err_set(err, SB_E_RANGE, "%s: more than %zu bytes", d->url, d->body.max);
 	if (code == CURLE_ABORTED_BY_CALLBACK)
 		return sb_err_set(err, SB_E_CANCELLED, "interrupted");
-	if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_TOO_MANY_REDIRECTS) {
+	d->api.getinfo(d->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (code != CURLE_OK && status / 100 == 3) {
 		d->gone = true;
 		return sb_err_set(err, SB_E_DENIED, "%s: leads on to where it may not (%s)", d->url,
 				*d->said ? d->said : d->api.easy_text(code));
@@ -129,7 +130,6 @@ static int judge(struct download *d, CURLcode code, struct sb_err *err)
 		return sb_err_set(err,
 				code == CURLE_OPERATION_TIMEDOUT ? SB_E_TIMEOUT : SB_E_UNAVAILABLE,
 				"%s: %s", d->url, *d->said ? d->said : d->api.easy_text(code));
-	d->api.getinfo(d->curl, CURLINFO_RESPONSE_CODE, &status);
 	d->gone = status >= 400 && status < 500;
 	if (status == 404 || status == 410)
 		return sb_err_set(err, SB_E_NOT_FOUND, "%s: no such recipe (HTTP %ld)", d->url,

@@ -36,7 +36,8 @@ bool sb_registry_name_ok(const char *name)
 {
 	size_t len = strlen(name);
 
-	if (!len || len > NAME_MAX_BYTES || strchr("._-", name[0]) || !strcasecmp(name, "local"))
+	if (!len || len > NAME_MAX_BYTES || strchr("._-", name[0]) || !strcasecmp(name, "local") ||
+			!strcasecmp(name, "bundled"))
 		return false;
 	for (size_t i = 0; i < len; i++)
 		if (!strchr("._-", name[i]) && !(name[i] >= '0' && name[i] <= '9') &&

@@ -67,8 +67,8 @@ int sb_registry_append(
 void sb_registry_drop(struct sb_registry_list *list, size_t i);
 void sb_registry_list_done(struct sb_registry_list *list);
 
-/** Letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 63; not "local",
- * which is this folder's name in listings. */
+/** Letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 63; not "local" and
+ * "bundled", which listings call what is of no registry. */
 bool sb_registry_name_ok(const char *name);
 /** Whether git may be sent to @url: https, ssh, http to this machine itself and, with @allow_file,
  * file:// or an absolute path. -SB_E_INVALID says what is wrong with it. */
@@ -108,6 +108,10 @@ int sb_registry_load(const struct sb_registry_store *store, sb_registry_warn_fn 
 int sb_registry_edit(const struct sb_registry_store *store,
 		int (*change)(struct sb_registry_list *list, void *arg, struct sb_err *err),
 		void *arg, sb_registry_warn_fn warn, void *ctx, struct sb_err *err);
+
+/** Make @list the operator's, whatever the file holds now: what cannot be read can be replaced. */
+int sb_registry_replace(const struct sb_registry_store *store, const struct sb_registry_list *list,
+		struct sb_err *err);
 
 enum sb_registry_part {
 	SB_REGISTRY_RECIPES,

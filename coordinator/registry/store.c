@@ -137,22 +137,34 @@ static int save(const char *path, const struct sb_registry_list *list, struct sb
 	return rc < 0 ? rc : sb_fs_write(path, sb_strbuf_str(&text), text.len, REG_FILE_MODE, err);
 }
 
-int sb_registry_edit(const struct sb_registry_store *store,
-		int (*change)(struct sb_registry_list *list, void *arg, struct sb_err *err),
-		void *arg, sb_registry_warn_fn warn, void *ctx, struct sb_err *err)
+/* The list's file, and its lock held until *ret_fd is closed. */
+static int lock_list(const struct sb_registry_store *store, char **ret_path, int *ret_fd,
+		struct sb_err *err)
 {
 	SB_CLEANUP(sb_freep)
 	char *path = sb_fs_join(store->config, LIST_FILE),
 	     *lock = sb_fs_join(store->config, "." LIST_FILE ".lock");
-	SB_CLEANUP(sb_registry_list_done) struct sb_registry_list list = SB_REGISTRY_LIST_INIT;
-	SB_CLEANUP(sb_closep) int fd = -1;
 	int rc;
 
 	if (!path || !lock)
 		return sb_err_nomem(err);
 	rc = sb_fs_mkdirs(store->config, REG_FOLDER_MODE, err);
 	if (rc == 0)
-		rc = reg_lock(store, lock, &fd, err);
+		rc = reg_lock(store, lock, ret_fd, err);
+	if (rc == 0)
+		*ret_path = sb_steal(path);
+	return rc;
+}
+
+int sb_registry_edit(const struct sb_registry_store *store,
+		int (*change)(struct sb_registry_list *list, void *arg, struct sb_err *err),
+		void *arg, sb_registry_warn_fn warn, void *ctx, struct sb_err *err)
+{
+	SB_CLEANUP(sb_registry_list_done) struct sb_registry_list list = SB_REGISTRY_LIST_INIT;
+	SB_CLEANUP(sb_freep) char *path = NULL;
+	SB_CLEANUP(sb_closep) int fd = -1;
+	int rc = lock_list(store, &path, &fd, err);
+
 	if (rc == 0)
 		rc = load(path, warn, ctx, &list, err);
 	/* Writing would lose what could not be read. */
@@ -164,6 +176,16 @@ int sb_registry_edit(const struct sb_registry_store *store,
 	if (rc == 0)
 		rc = change(&list, arg, err);
 	return rc < 0 ? rc : save(path, &list, err);
+}
+
+int sb_registry_replace(const struct sb_registry_store *store, const struct sb_registry_list *list,
+		struct sb_err *err)
+{
+	SB_CLEANUP(sb_freep) char *path = NULL;
+	SB_CLEANUP(sb_closep) int fd = -1;
+	int rc = lock_list(store, &path, &fd, err);
+
+	return rc < 0 ? rc : save(path, list, err);
 }
 
 /* --- copies --- */

@@ -116,6 +116,9 @@ int reg_url_split(const char *url, const char *more, struct reg_url *ret, struct
 	if (!only(url, len, allowed) && url[0] != '/' && strncmp(url, "file://", 7) != 0)
 		return sb_err_set(
 				err, SB_E_INVALID, "%s: has characters that no address needs", url);
+	for (const char *p = url; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return sb_err_set(err, SB_E_INVALID, "%s: has control characters", url);
 	if (split(url, &parts) == 0) {
 		*ret = parts;
 		return 0;
