@@ -2,7 +2,8 @@
  * with -v; the others are shown all the same. */
 #include <string.h>
 
-#include "commands.h"
+#include "recipe_index.h"
+#include "registries.h"
 
 #define CELL_MAX_BYTES 80
 
@@ -11,6 +12,8 @@ const struct opt list_options[] = {
 			offsetof(struct list_opts, registry) },
 	{ OPT_TEXT, 0, "runtime", NULL, "NAME", "for this runtime only; 'vllm' is every vllm-...",
 			offsetof(struct list_opts, runtime) },
+	{ OPT_FLAG, 'a', "all", NULL, NULL, "of hidden registries, too",
+			offsetof(struct list_opts, all) },
 	{ OPT_FLAG, 0, "json", NULL, NULL, "print JSON", offsetof(struct list_opts, json) },
 	{ OPT_END },
 };
@@ -18,6 +21,7 @@ const struct opt list_options[] = {
 struct listing {
 	const struct list_opts *opts;
 	const char *query; /* NULL = all */
+	struct recipe_index *index;
 	struct sb_table table;
 	json_t *good, *bad;
 	size_t n_good, n_bad;
@@ -45,9 +49,9 @@ static bool has_text(const char *text, const char *query)
 }
 
 static bool is_wanted(const struct listing *l, const struct recipe_source *source,
-		const struct sb_workload *w)
+		const struct recipe_facts *facts)
 {
-	const char *want = l->opts->runtime, *runtime = sb_workload_runtime(w);
+	const char *want = l->opts->runtime, *runtime = facts->runtime;
 	const char *slash = strrchr(source->path, '/');
 	size_t len = want ? strlen(want) : 0;
 
@@ -55,8 +59,7 @@ static bool is_wanted(const struct listing *l, const struct recipe_source *sourc
 		return false;
 	return has_text(source->name, l->query) ||
 			has_text(slash ? slash + 1 : source->path, l->query) ||
-			has_text(sb_workload_model(w), l->query) ||
-			has_text(sb_workload_description(w), l->query);
+			has_text(facts->model, l->query) || has_text(facts->description, l->query);
 }
 
 /* A recipe's text in a cell, cut so that one recipe cannot spoil the table. */
@@ -70,50 +73,93 @@ static const char *cell(const char *text, char buf[CELL_MAX_BYTES + 2])
 	return buf;
 }
 
-static void add_good(
-		struct listing *l, const struct recipe_source *source, const struct sb_workload *w)
+static void add_good(struct listing *l, const struct recipe_source *source,
+		const struct recipe_facts *facts)
 {
-	char cells[5][CELL_MAX_BYTES + 2], nodes[16];
+	char cells[5][CELL_MAX_BYTES + 2];
 
 	l->n_good++;
 	if (l->opts->json) {
-		json_array_append_new(l->good, recipe_json(source, w));
+		json_t *json = recipe_place_json(source), *more = json_loads(facts->json, 0, NULL);
+
+		json_object_update(json, more);
+		json_decref(more);
+		json_array_append_new(l->good, json);
 		return;
 	}
-	snprintf(nodes, sizeof(nodes), "%u", sb_workload_min_nodes(w));
 	sb_table_row(&l->table,
-			(const char *const[]){ source->name, cell(sb_workload_runtime(w), cells[0]),
-					cell(sb_workload_text(w, "tensor_parallel", "-"), cells[1]),
-					nodes,
-					cell(sb_workload_text(w, "gpu_memory_utilization", "-"),
-							cells[2]),
-					cell(sb_workload_model(w), cells[3]),
+			(const char *const[]){ source->name, cell(facts->runtime, cells[0]),
+					cell(facts->tp, cells[1]), facts->nodes,
+					cell(facts->gpu_mem, cells[2]),
+					cell(facts->model, cells[3]),
 					cell(recipe_registry(source), cells[4]) });
 }
 
-static void add_bad(struct listing *l, const struct recipe_source *source, const struct sb_err *why)
+static void add_bad(struct listing *l, const struct recipe_source *source, const char *why)
 {
 	l->n_bad++;
 	json_array_append_new(l->bad,
 			json_pack("{s:o, s:o, s:o, s:s}", "name", recipe_text_json(source->name),
 					"path", recipe_text_json(source->path), "registry",
-					recipe_text_json(recipe_registry(source)), "error",
-					why->text));
+					recipe_text_json(recipe_registry(source)), "error", why));
+}
+
+static void take(struct listing *l, const struct recipe_source *source,
+		const struct recipe_facts *facts)
+{
+	if (*facts->error)
+		add_bad(l, source, facts->error);
+	else if (is_wanted(l, source, facts))
+		add_good(l, source, facts);
+}
+
+static void take_good(
+		struct listing *l, const struct recipe_source *source, const struct sb_workload *w)
+{
+	char nodes[16];
+	json_t *json = recipe_facts_json(w);
+	SB_CLEANUP(sb_freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	const struct recipe_facts facts = { .error = "",
+		.runtime = sb_workload_runtime(w),
+		.model = sb_workload_model(w),
+		.description = sb_workload_description(w),
+		.nodes = nodes,
+		.tp = sb_workload_text(w, "tensor_parallel", "-"),
+		.gpu_mem = sb_workload_text(w, "gpu_memory_utilization", "-"),
+		.json = text ? text : "{}" };
+
+	json_decref(json);
+	snprintf(nodes, sizeof(nodes), "%u", sb_workload_min_nodes(w));
+	if (text)
+		recipe_index_add(l->index, source, &facts);
+	take(l, source, &facts);
 }
 
 static void add(struct listing *l, const struct recipe_source *source)
 {
 	SB_CLEANUP(sb_workload_freep) struct sb_workload *w = NULL;
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	const struct recipe_facts *known = recipe_index_find(l->index, source);
+	struct recipe_facts bad = { "", "", "", "", "", "", "", "" };
 	struct sb_err why = SB_ERR_INIT;
-	int rc = recipe_resolve(source->path, &text, &w, &why);
+	int rc;
 
+	if (known) {
+		take(l, source, known);
+		return;
+	}
+	rc = recipe_resolve(source->path, &text, &w, &why);
 	if (text.len && is_foreign(source, &text))
 		return;
-	if (rc < 0)
-		add_bad(l, source, &why);
-	else if (is_wanted(l, source, w))
-		add_good(l, source, w);
+	if (rc == 0) {
+		take_good(l, source, w);
+		return;
+	}
+	bad.error = why.text;
+	/* What the system could not do it may do the next time. */
+	if (rc == -SB_E_INVALID)
+		recipe_index_add(l->index, source, &bad);
+	take(l, source, &bad);
 }
 
 static int no_registry(const struct listing *l, const struct recipe_list *list, struct sb_err *err)
@@ -128,15 +174,19 @@ static int no_registry(const struct listing *l, const struct recipe_list *list, 
 			sb_strbuf_addf(&names, "%s%s", *before ? ", " : "", name);
 		before = name;
 	}
-	return sb_err_set(err, SB_E_NOT_FOUND, "No recipes of a registry '%s'; there are: %s",
+	sb_err_set(err, SB_E_NOT_FOUND, "No recipes of a registry '%s'; there are: %s",
 			l->opts->registry, names.len ? sb_strbuf_str(&names) : "none");
+	registries_hint(l->opts->registry, err);
+	return -SB_E_NOT_FOUND;
 }
 
-static int fill(struct listing *l, struct sb_err *err)
+static int fill(struct listing *l, struct cli *cli, struct sb_err *err)
 {
 	SB_CLEANUP(recipe_list_done) struct recipe_list list = { 0 };
 	bool any = !l->opts->registry || !strcmp(l->opts->registry, "local");
-	int rc = recipe_list_fill(&list, err);
+	bool hidden = l->opts->all || l->opts->registry;
+	int rc = recipe_list_scope(hidden ? RECIPES_HIDDEN : RECIPES_VISIBLE, registries_warn, cli,
+			&list, err);
 
 	for (size_t i = 0; rc == 0 && i < list.n; i++) {
 		if (l->opts->registry && strcmp(recipe_registry(&list.items[i]), l->opts->registry))
@@ -192,13 +242,15 @@ int cmd_list(struct cli *cli, const struct call *call)
 	struct sb_err err = SB_ERR_INIT;
 	int status = EXIT_DONE, rc;
 
+	l.index = recipe_index_open();
 	sb_table_init(&l.table, headers, sb_countof(headers));
-	rc = fill(&l, &err);
+	rc = fill(&l, cli, &err);
 	if (rc == 0 && l.opts->json)
 		status = cli_json(cli, json_pack("{s:O, s:O}", "recipes", l.good, "bad", l.bad),
 				EXIT_DONE);
 	else if (rc == 0)
 		rc = print(cli, &l, &err);
+	recipe_index_close(l.index);
 	sb_table_done(&l.table);
 	json_decref(l.good);
 	json_decref(l.bad);

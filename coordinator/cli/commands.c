@@ -16,8 +16,10 @@ const struct opt global_options[] = {
 };
 
 static const char run_details[] =
-		"RECIPE is a path, the stem of a *.yaml file in this folder, a bundled recipe, or "
-		"@registry/name. Every node is asked what is wrong before anything starts; then "
+		"RECIPE is a path, the stem of a *.yaml file in this folder, a recipe of a "
+		"registry "
+		"or a bundled one, @registry/name, or an address (https://...). Every node is "
+		"asked what is wrong before anything starts; then "
 		"the "
 		"agent on the first node leads the launch. Ctrl-C only detaches: before the job is "
 		"ready the launch goes on (exit status 3), afterwards the log is left (0).";
@@ -43,7 +45,8 @@ static const char revoke_details[] =
 		"reached still trust the revoked one: repeat with `sparkbus node push-crl`.";
 
 static const char list_details[] =
-		"Shown are the recipes of this folder and the bundled ones. QUERY is looked for in "
+		"Shown are the recipes of this folder, of the registries that have been fetched, "
+		"and the bundled ones. QUERY is looked for in "
 		"name, file, model and description, in any case. The runtime is the one that `run` "
 		"would use. A file that is no good recipe is counted; -v says what is wrong.";
 static const char vram_details[] =
@@ -106,6 +109,26 @@ static const char fabric_explain_details[] =
 		"What `run` would give the ranks of a launch on these nodes, the first being the "
 		"head: each variable with its value, the reason, and what the value was taken "
 		"from. Recipe, runtime and options win over it.";
+static const char registry_add_details[] =
+		"URL is a git repository: https://..., ssh://... or user@host:path. What its "
+		"manifest (.sparkrun/registry.yaml) says is added. Recipes of a new registry are "
+		"not trusted: what they do on this machine is shown and asked about first.";
+static const char registry_update_details[] =
+		"Fetches the newest commit of every enabled registry, or of NAME. Nothing is "
+		"fetched when it is here already. A copy that could not be brought up to date "
+		"stays in use; the exit status is then 1. git runs without a shell, hooks, "
+		"submodules, filters or your git settings.";
+static const char registry_trust_details[] =
+		"Recipes of a trusted registry may run post_commands on this machine, and copy "
+		"files from it, without being asked about. That holds for what its owner adds "
+		"later, too.";
+static const char registry_list_details[] =
+		"COPY is the commit that has been fetched. Until you change it the list is the "
+		"published one; nothing of it is fetched before `registry update`, and none is "
+		"trusted before `registry trust`.";
+static const char registry_profile_details[] =
+		"NAME is a path, @registry/name, or the name of one of your own "
+		"(benchmarking/NAME.yaml beside registries.yaml) or of a visible registry's.";
 
 static const char fabric_check_details[] =
 		"Every node tries every other one, by the management network and by each network "
@@ -169,6 +192,35 @@ const struct command commands[] = {
 	{ "export systemd", "RECIPE", "write a launch as systemd units", export_plan_details,
 			OPTS(export_plan_options, export_opts), .min_args = 1, .max_args = 1,
 			.run = cmd_export_systemd },
+	{ "registry", NULL, "manage whose recipes there are" },
+	{ "registry list", "", "list the registries", registry_list_details,
+			OPTS(registry_list_options, registry_opts), .run = cmd_registry_list },
+	{ "registry add", "URL", "add the registries of a repository", registry_add_details,
+			OPTS(registry_add_options, registry_opts), .min_args = 1, .max_args = 1,
+			.run = cmd_registry_add },
+	{ "registry remove", "NAME", "forget a registry and its copy", .min_args = 1, .max_args = 1,
+			.run = cmd_registry_remove },
+	{ "registry enable", "NAME", "use a registry", .min_args = 1, .max_args = 1,
+			.run = cmd_registry_set },
+	{ "registry disable", "NAME", "leave a registry out", .min_args = 1, .max_args = 1,
+			.run = cmd_registry_set },
+	{ "registry trust", "NAME", "let a registry's recipes act on this machine",
+			registry_trust_details, .min_args = 1, .max_args = 1,
+			.run = cmd_registry_set },
+	{ "registry untrust", "NAME", "ask before a registry's recipes act on this machine",
+			registry_trust_details, .min_args = 1, .max_args = 1,
+			.run = cmd_registry_set },
+	{ "registry update", "[NAME]", "fetch what is new in registries", registry_update_details,
+			OPTS(registry_update_options, registry_opts), .max_args = 1,
+			.run = cmd_registry_update },
+	{ "registry revert-to-defaults", "", "make the list the published one again",
+			OPTS(registry_revert_options, registry_opts), .run = cmd_registry_revert },
+	{ "registry list-benchmark-profiles", "", "list the benchmark profiles of registries",
+			OPTS(registry_profiles_options, registry_opts),
+			.run = cmd_registry_profiles },
+	{ "registry show-benchmark-profile", "NAME", "show a benchmark profile",
+			registry_profile_details, OPTS(registry_profile_options, registry_opts),
+			.min_args = 1, .max_args = 1, .run = cmd_registry_profile },
 	{ "job", NULL, "look at a single job" },
 	{ "job show", "TARGET", "show everything about a job", OPTS(job_show_options, job_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_job_show },

@@ -143,10 +143,27 @@ int cmd_job_show(struct cli *cli, const struct call *call);
 
 struct list_opts {
 	const char *registry, *runtime;
-	bool json;
+	bool all, json;
 };
 extern const struct opt list_options[];
 int cmd_list(struct cli *cli, const struct call *call);
+
+struct registry_opts {
+	const char *registry;
+	bool allow_file, no_update, show_disabled, only_visible, all, force, json;
+};
+extern const struct opt registry_list_options[], registry_add_options[];
+extern const struct opt registry_update_options[], registry_revert_options[];
+extern const struct opt registry_profiles_options[], registry_profile_options[];
+int cmd_registry_list(struct cli *cli, const struct call *call);
+int cmd_registry_add(struct cli *cli, const struct call *call);
+int cmd_registry_remove(struct cli *cli, const struct call *call);
+/** enable, disable, trust, untrust: by the command's name. */
+int cmd_registry_set(struct cli *cli, const struct call *call);
+int cmd_registry_update(struct cli *cli, const struct call *call);
+int cmd_registry_revert(struct cli *cli, const struct call *call);
+int cmd_registry_profiles(struct cli *cli, const struct call *call);
+int cmd_registry_profile(struct cli *cli, const struct call *call);
 
 struct vram_opts {
 	struct opt_int tp, max_model_len;

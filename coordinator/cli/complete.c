@@ -3,7 +3,7 @@
  * only means fewer candidates. */
 #include <string.h>
 
-#include "commands.h"
+#include "registries.h"
 #include "sb_runtime.h"
 
 #define ARGUMENT_MAX_BYTES 32
@@ -60,6 +60,7 @@ static void offer_recipes(struct completer *c)
 	SB_CLEANUP(recipe_list_done) struct recipe_list list = { 0 };
 	bool scoped = c->rest[0] == '@';
 
+	/* What is hidden is offered to those who say whose it is. */
 	if (!scoped && !strpbrk(c->rest, "/~") && c->rest[0] != '.' &&
 			recipe_list_fill(&list, NULL) == 0)
 		for (size_t i = 0; i < list.n; i++) {
@@ -67,19 +68,43 @@ static void offer_recipes(struct completer *c)
 
 			offer(c, slash ? slash + 1 : list.items[i].name, NULL);
 		}
-	if (scoped && recipe_list_fill(&list, NULL) == 0)
+	if (scoped && recipe_list_scope(RECIPES_HIDDEN, NULL, NULL, &list, NULL) == 0)
 		for (size_t i = 0; i < list.n; i++)
 			offer(c, list.items[i].name, NULL);
 	if (!c->offered && !scoped)
 		offer_files(c);
 }
 
+/* Those of the list, fetched or not. */
+static void offer_listed(struct completer *c)
+{
+	SB_CLEANUP(sb_registry_closep) struct sb_registry_store *store = NULL;
+	SB_CLEANUP(sb_registry_list_done) struct sb_registry_list list = SB_REGISTRY_LIST_INIT;
+
+	if (registries_open(false, &store, NULL) < 0 ||
+			sb_registry_load(store, NULL, NULL, &list, NULL) < 0)
+		return;
+	for (size_t i = 0; i < list.n; i++)
+		offer(c, list.items[i].name, list.items[i].url);
+}
+
+static void offer_name(void *ctx, const char *name)
+{
+	offer(ctx, name, NULL);
+}
+
+static void offer_profiles(struct completer *c)
+{
+	registries_profiles(c->rest[0] == '@', offer_name, c);
+}
+
+/* Those that have recipes here. */
 static void offer_registries(struct completer *c)
 {
 	SB_CLEANUP(recipe_list_done) struct recipe_list list = { 0 };
 	const char *before = "";
 
-	if (recipe_list_fill(&list, NULL) < 0)
+	if (recipe_list_scope(RECIPES_HIDDEN, NULL, NULL, &list, NULL) < 0)
 		return;
 	for (size_t i = 0; i < list.n; i++) {
 		const char *name = recipe_registry(&list.items[i]);
@@ -167,6 +192,9 @@ static const struct {
 	{ "cluster create", "NAME", NULL },
 	{ "node ", "NAME", offer_nodes },
 	{ "cluster ", "NAME", offer_clusters },
+	{ "registry show-benchmark-profile", "NAME", offer_profiles },
+	{ "registry ", "NAME", offer_listed },
+	{ "registry ", "URL", NULL },
 	{ "", "RECIPE", offer_recipes },
 	{ "", "TARGET", offer_recipes },
 	{ "", "SHELL", offer_shells },

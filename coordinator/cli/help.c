@@ -272,6 +272,9 @@ static const char man_tail[] =
 		"The folder of bundled recipes; its folders are the registries, but for "
 		"\\fIrules\\fR,\n"
 		"which holds what recipes are linted with.\n"
+		".TP\n.B SPARKBUS_CACHE\n"
+		"The folder of what was fetched, and of the index of listings.\n"
+		"Default: \\fI$XDG_CACHE_HOME/sparkbus\\fR, else \\fI~/.cache/sparkbus\\fR.\n"
 		".TP\n.B DOCKER_CONFIG\n"
 		"The folder of \\fIconfig.json\\fR with credentials for image registries.\n"
 		"Default: \\fI~/.docker\\fR.\n"
@@ -286,8 +289,11 @@ static const char man_tail[] =
 		"One file for each registered node, and its certificate.\n"
 		".TP\n.I clusters/\n"
 		"One file for each saved cluster; \\fI.default\\fR names the default one.\n"
+		".TP\n.I registries.yaml\n"
+		"Whose recipes there are, and who is trusted: see sparkbus\\-registries(5).\n"
 		".SH SEE ALSO\n"
 		".BR sparkbusd (8),\n"
+		".BR sparkbus\\-registries (5),\n"
 		".BR sparkbus\\-agent.yaml (5),\n"
 		".BR sparkbus\\-lint (7)\n";
 

@@ -1,5 +1,6 @@
-/* The files that may be recipes: of this folder, and of the bundled tree, whose first-level
- * folders are families of the bundled recipes, or registries. */
+/* The files that may be recipes: of this folder, of the copies of registries, and of the bundled
+ * tree, whose first-level folders are families of the bundled recipes, or called like registries.
+ */
 #include <dirent.h>
 #include <limits.h>
 #include <pthread.h>
@@ -9,6 +10,7 @@
 
 #include "families.h"
 #include "recipes.h"
+#include "registries.h"
 #include "sb_fs.h"
 
 #define DEPTH_MAX 8
@@ -133,6 +135,19 @@ static int visible(const struct dirent *entry)
 	return entry->d_name[0] != '.';
 }
 
+/* What an entry is. A link to a file counts as one; a link to a folder is not followed, so that
+ * none can lead in a circle. */
+static unsigned char type_of(const struct dirent *entry, const char *path)
+{
+	struct stat st;
+
+	if (entry->d_type == DT_REG || entry->d_type == DT_DIR)
+		return entry->d_type;
+	if (entry->d_type == DT_UNKNOWN && lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return DT_DIR;
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) ? DT_REG : DT_UNKNOWN;
+}
+
 /* Files of @dir and of the folders in it, as far down as @deepest. */
 static int add_folder(struct recipe_list *list, const char *dir, const char *registry,
 		unsigned depth, unsigned deepest, struct sb_err *err)
@@ -143,24 +158,22 @@ static int add_folder(struct recipe_list *list, const char *dir, const char *reg
 	for (int i = 0; i < n; i++) {
 		SB_CLEANUP(sb_freep) struct dirent *entry = entries[i];
 		SB_CLEANUP(sb_freep) char *path = sb_fs_join(dir, entry->d_name);
-		struct stat st;
+		unsigned char type = path ? type_of(entry, path) : DT_UNKNOWN;
 
 		if (rc < 0 || list->seen++ >= FILES_MAX)
 			continue;
 		if (!path)
 			rc = sb_err_nomem(err);
-		else if (stat(path, &st) < 0)
-			continue;
-		else if (S_ISDIR(st.st_mode) && depth < deepest)
+		else if (type == DT_DIR && depth < deepest)
 			rc = add_folder(list, path, registry, depth + 1, deepest, err);
-		else if (S_ISREG(st.st_mode) && stem_length(entry->d_name))
+		else if (type == DT_REG && stem_length(entry->d_name))
 			rc = add_file(list, path, registry, entry->d_name, depth, err);
 	}
 	free(entries);
 	return rc;
 }
 
-static int add_registries(struct recipe_list *list, const char *root, struct sb_err *err)
+static int add_bundled(struct recipe_list *list, const char *root, struct sb_err *err)
 {
 	SB_CLEANUP(families_freep) struct families *families = NULL;
 	struct dirent **entries = NULL;
@@ -175,6 +188,7 @@ static int add_registries(struct recipe_list *list, const char *root, struct sb_
 
 		if (!strcmp(entry->d_name, RULES_FOLDER))
 			continue;
+		list->seen = 0;
 		if (rc == 0)
 			rc = dir ? add_folder(list, dir, families_registry(families, entry->d_name),
 						   0, DEPTH_MAX, err)
@@ -184,6 +198,77 @@ static int add_registries(struct recipe_list *list, const char *root, struct sb_
 	return rc;
 }
 
+int recipe_origin_set(struct recipe_source *source, const struct sb_registry *registry,
+		const char *commit, struct sb_err *err)
+{
+	struct sb_origin origin = { .kind = SB_ORIGIN_REGISTRY,
+		.registry = strdup(registry->name),
+		.url = strdup(registry->url),
+		.commit = strdup(commit),
+		.trusted = registry->trusted };
+
+	sb_origin_done(&source->origin);
+	source->origin = origin;
+	return origin.registry && origin.url && origin.commit ? 0 : sb_err_nomem(err);
+}
+
+static int add_copy(struct recipe_list *list, const struct sb_registry_store *store,
+		const struct sb_registry *registry, struct sb_err *err)
+{
+	SB_CLEANUP(sb_freep) char *folder = NULL;
+	char commit[SB_REGISTRY_COMMIT_DIGITS + 1];
+	size_t first = list->n;
+	int rc = sb_registry_folder(store, registry, SB_REGISTRY_RECIPES, &folder, NULL);
+
+	if (rc < 0)
+		return rc == -SB_E_NOMEM ? sb_err_nomem(err) : 0;
+	sb_registry_commit(store, registry, commit);
+	list->seen = 0;
+	rc = add_folder(list, folder, registry->name, 0, DEPTH_MAX, err);
+	for (size_t i = first; rc == 0 && i < list->n; i++)
+		rc = recipe_origin_set(&list->items[i], registry, commit, err);
+	return rc;
+}
+
+static int add_copies(struct recipe_list *list, enum recipe_scope scope, sb_registry_warn_fn warn,
+		void *ctx, struct sb_err *err)
+{
+	SB_CLEANUP(sb_registry_closep) struct sb_registry_store *store = NULL;
+	SB_CLEANUP(sb_registry_list_done) struct sb_registry_list all = SB_REGISTRY_LIST_INIT;
+	struct sb_err why = SB_ERR_INIT;
+	int rc = registries_open(false, &store, &why);
+
+	if (rc == 0)
+		rc = sb_registry_load(store, warn, ctx, &all, &why);
+	/* Without a usable list there are the others. */
+	if (rc < 0 && warn)
+		warn(ctx, why.text);
+	rc = rc == -SB_E_NOMEM ? sb_err_nomem(err) : 0;
+	for (size_t i = 0; rc == 0 && i < all.n; i++)
+		if (all.items[i].enabled && (all.items[i].visible || scope == RECIPES_HIDDEN))
+			rc = add_copy(list, store, &all.items[i], err);
+	return rc;
+}
+
+/* Sorted, a registry's recipe stands before the bundled one of the same name. */
+static void drop_shadowed(struct recipe_list *list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		struct recipe_source *item = &list->items[i];
+		bool shadowed = item->origin.kind == SB_ORIGIN_BUNDLED && n &&
+				list->items[n - 1].origin.kind == SB_ORIGIN_REGISTRY &&
+				!strcmp(list->items[n - 1].name, item->name);
+
+		if (shadowed)
+			recipe_source_done(item);
+		else if (n++ != i)
+			list->items[n - 1] = *item;
+	}
+	list->n = n;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const struct recipe_source *x = a, *y = b;
@@ -191,6 +276,9 @@ static int by_name(const void *a, const void *b)
 
 	if (!order)
 		order = strcmp(x->name, y->name);
+	if (!order)
+		order = (x->origin.kind == SB_ORIGIN_BUNDLED) -
+				(y->origin.kind == SB_ORIGIN_BUNDLED);
 	return order ? order : strcmp(x->path, y->path);
 }
 
@@ -207,19 +295,28 @@ int recipe_list_folder(const char *dir, struct recipe_list *ret, struct sb_err *
 	return 0;
 }
 
-int recipe_list_fill(struct recipe_list *ret, struct sb_err *err)
+int recipe_list_scope(enum recipe_scope scope, void (*warn)(void *ctx, const char *text), void *ctx,
+		struct recipe_list *ret, struct sb_err *err)
 {
 	struct recipe_list list = { 0 };
 	int rc = add_folder(&list, ".", NULL, 0, 0, err);
 
 	if (!rc)
-		rc = add_registries(&list, recipe_bundled_root(), err);
+		rc = add_copies(&list, scope, warn, ctx, err);
+	if (!rc)
+		rc = add_bundled(&list, recipe_bundled_root(), err);
 	if (rc < 0) {
 		recipe_list_done(&list);
 		return rc;
 	}
 	if (list.n)
 		qsort(list.items, list.n, sizeof(*list.items), by_name);
+	drop_shadowed(&list);
 	*ret = list;
 	return 0;
+}
+
+int recipe_list_fill(struct recipe_list *ret, struct sb_err *err)
+{
+	return recipe_list_scope(RECIPES_VISIBLE, NULL, NULL, ret, err);
 }

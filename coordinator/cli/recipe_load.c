@@ -79,21 +79,38 @@ json_t *recipe_yaml_json(const struct sb_yaml_node *node)
 	return sb_yaml_type(node) == SB_YAML_MAP ? map_json(node) : scalar_json(node);
 }
 
-json_t *recipe_json(const struct recipe_source *source, const struct sb_workload *w)
+json_t *recipe_place_json(const struct recipe_source *source)
 {
 	const char *slash = strrchr(source->path, '/');
+
+	return json_pack("{s:o, s:o, s:o, s:o}", "name", recipe_text_json(source->name), "file",
+			recipe_text_json(slash ? slash + 1 : source->path), "path",
+			recipe_text_json(source->path), "registry",
+			recipe_text_json(recipe_registry(source)));
+}
+
+json_t *recipe_facts_json(const struct sb_workload *w)
+{
 	const struct sb_yaml_node *defaults = sb_workload_key(w, "defaults");
 	unsigned max = sb_workload_max_nodes(w);
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o}", "name",
-			recipe_text_json(source->name), "file",
-			recipe_text_json(slash ? slash + 1 : source->path), "path",
-			recipe_text_json(source->path), "registry",
-			recipe_text_json(recipe_registry(source)), "model", sb_workload_model(w),
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o}", "model", sb_workload_model(w),
 			"description", sb_workload_description(w), "runtime",
 			sb_workload_runtime(w), "builder", sb_workload_builder(w), "min_nodes",
 			(int)sb_workload_min_nodes(w), "max_nodes",
 			max ? json_integer(max) : json_null(), "tp",
 			recipe_yaml_json(sb_yaml_get(defaults, "tensor_parallel")), "gpu_mem",
 			recipe_yaml_json(sb_yaml_get(defaults, "gpu_memory_utilization")));
+}
+
+json_t *recipe_json(const struct recipe_source *source, const struct sb_workload *w)
+{
+	json_t *json = recipe_place_json(source), *facts = recipe_facts_json(w);
+
+	if (!json || !facts || json_object_update(json, facts) < 0) {
+		json_decref(json);
+		json = NULL;
+	}
+	json_decref(facts);
+	return json;
 }

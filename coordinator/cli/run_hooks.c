@@ -2,8 +2,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "registries.h"
 #include "run_hooks.h"
 #include "sb_fs.h"
+
+/* Whose mods recipes of others name without saying so. */
+#define MODS_REGISTRY "eugr"
 
 void hook_trees_freep(struct hook_trees **trees)
 {
@@ -58,22 +62,63 @@ static char *try_mod(const char *dir, const char *rel, struct sb_strbuf *tried)
 	return NULL;
 }
 
-/* Beside the recipe: "<rel>", then "mods/<rel>". One leading "mods/" of the reference is dropped.
+/* Mods of the registry @name; what stands in the way is added to what was tried. */
+static char *try_registry(const char *name, const char *rel, struct sb_strbuf *tried)
+{
+	SB_CLEANUP(sb_registry_closep) struct sb_registry_store *store = NULL;
+	SB_CLEANUP(sb_registry_list_done) struct sb_registry_list all = SB_REGISTRY_LIST_INIT;
+	SB_CLEANUP(sb_freep) char *folder = NULL, *dir = NULL;
+	const struct sb_registry *item = NULL;
+	struct sb_err why = SB_ERR_INIT;
+	int rc = registries_open(false, &store, &why);
+
+	if (rc == 0)
+		rc = sb_registry_load(store, NULL, NULL, &all, &why);
+	if (rc == 0 && !(item = sb_registry_find(&all, name)))
+		rc = sb_err_set(&why, SB_E_NOT_FOUND, "there is no registry %s", name);
+	if (rc == 0 && !item->enabled)
+		rc = sb_err_set(&why, SB_E_NOT_FOUND, "registry %s is disabled", name);
+	if (rc == 0)
+		rc = sb_registry_folder(store, item, SB_REGISTRY_MODS, &folder, &why);
+	if (rc < 0) {
+		sb_strbuf_addf(tried, "%s%s", tried->len ? ", " : "", why.text);
+		return NULL;
+	}
+	dir = sb_fs_join(folder, "");
+	return dir ? try_mod(dir, rel, tried) : NULL;
+}
+
+static char *try_beside(const struct launch *l, const char *rel, struct sb_strbuf *tried)
+{
+	SB_CLEANUP(sb_freep) char *dir = recipe_folder(l), *mods = NULL;
+	char *found = dir ? try_mod(dir, rel, tried) : NULL;
+
+	if (dir && !found && asprintf(&mods, "%smods/", dir) < 0)
+		mods = NULL;
+	return mods ? try_mod(mods, rel, tried) : found;
+}
+
+/* "@registry/rel" is that registry's. Else beside the recipe, "<rel>", then "mods/<rel>"; in the
+ * recipe's own registry; in the one that publishes mods for others. One leading "mods/" is dropped.
  */
 static int find_mod(
 		const struct launch *l, const struct sb_hook *hook, char **ret, struct sb_err *err)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf tried = SB_STRBUF_INIT;
-	SB_CLEANUP(sb_freep) char *dir = recipe_folder(l), *mods = NULL;
-	const char *rel = hook->text + (strncmp(hook->text, "mods/", 5) ? 0 : 5);
+	const char *rel = hook->text, *slash = strchr(rel, '/');
+	const struct sb_origin *origin = &l->recipe.origin;
+	SB_CLEANUP(sb_freep)
+	char *scope = *rel == '@' && slash ? strndup(rel + 1, (size_t)(slash - rel) - 1) : NULL;
 
 	*ret = NULL;
-	if (dir && asprintf(&mods, "%smods/", dir) < 0)
-		mods = NULL;
-	if (mods && *rel != '@' && !strstr(rel, "..")) {
-		*ret = try_mod(dir, rel, &tried);
-		if (!*ret)
-			*ret = try_mod(mods, rel, &tried);
+	rel = scope ? slash + 1 : rel;
+	rel += strncmp(rel, "mods/", 5) ? 0 : 5;
+	if (*rel && *rel != '@' && !strstr(rel, "..")) {
+		*ret = scope ? try_registry(scope, rel, &tried) : try_beside(l, rel, &tried);
+		if (!*ret && !scope && origin->kind == SB_ORIGIN_REGISTRY)
+			*ret = try_registry(origin->registry, rel, &tried);
+		if (!*ret && !scope)
+			*ret = try_registry(MODS_REGISTRY, rel, &tried);
 	}
 	if (*ret)
 		return 0;
@@ -81,7 +126,8 @@ static int find_mod(
 			l->recipe.path, hook->line, hook->col, hook->text,
 			tried.len ? sb_strbuf_str(&tried) : "nothing");
 	return sb_err_hint(err, -SB_E_NOT_FOUND,
-			"a mod is a folder with a run.sh, beside the recipe or in mods/ there");
+			"a mod is a folder with a run.sh: beside the recipe, in mods/ there, or in "
+			"the mods folder of a registry (sparkbus registry update)");
 }
 
 /* --- copies --- */

@@ -179,7 +179,7 @@ static int trust_eugr(struct sb_registry_list *list, void *arg, struct sb_err *e
 START_TEST(an_edit_is_whole_or_not_at_all)
 {
 	SB_CLEANUP(sb_registry_closep) struct sb_registry_store *store = open_store(false);
-	SB_CLEANUP(sb_registry_list_done) struct sb_registry_list list = { 0 }, again = { 0 };
+	SB_CLEANUP(sb_registry_list_done) struct sb_registry_list list = { 0 };
 	SB_CLEANUP(sb_freep) char *path = sb_fs_join(config, "registries.yaml");
 	struct stat st;
 	int fails = -SB_E_BUSY, works = 0;
