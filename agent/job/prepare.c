@@ -204,12 +204,14 @@ static bool model_cached(const char *hf_cache, const char *model)
 	return found;
 }
 
-static void check_model(struct prepare *p)
+#define DRAFTS_MAX 8 /* looked for; no engine takes more */
+
+static void check_model(struct prepare *p, const char *model, const char *what)
 {
-	if (sb_empty(p->plan->model) || p->plan->model[0] == '/')
+	if (sb_empty(model) || model[0] == '/')
 		return;
-	if (!model_cached(p->jobs->env.hf_cache, p->plan->model))
-		problem(p, P(MODEL), false, "", "%s is not in the model cache %s", p->plan->model,
+	if (!model_cached(p->jobs->env.hf_cache, model))
+		problem(p, P(MODEL), false, "", "%s%s is not in the model cache %s", what, model,
 				p->jobs->env.hf_cache);
 }
 
@@ -225,6 +227,16 @@ static void check_gguf(struct prepare *p)
 	else
 		problem(p, P(MODEL), false, "", "%s; the engine must find %s itself", err.text,
 				spec->argv[spec->gguf->word]);
+}
+
+static void check_models(struct prepare *p)
+{
+	if (spec_of(p)->gguf)
+		check_gguf(p);
+	else
+		check_model(p, p->plan->model, "");
+	for (size_t i = 0; i < p->plan->n_draft_models && i < DRAFTS_MAX; i++)
+		check_model(p, p->plan->draft_models[i], "the draft ");
 }
 
 /* --- what the engine knows --- */
@@ -448,10 +460,7 @@ int sb_jobs_prepare(struct sb_jobs *jobs, const Sparkbus__PrepareRequest *reques
 	check_devices(p);
 	check_mounts(p);
 	check_disk(p);
-	if (spec_of(p)->gguf)
-		check_gguf(p);
-	else
-		check_model(p);
+	check_models(p);
 	ask_engine(p);
 	return 0;
 }

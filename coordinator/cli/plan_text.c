@@ -69,6 +69,8 @@ void plan_print_summary(const struct launch *l, FILE *out)
 	fprintf(out, "Runtime:   %s\n", masked(l, plan->runtime, &text));
 	fprintf(out, "Image:     %s\n", masked(l, plan->image, &text));
 	fprintf(out, "Model:     %s\n", masked(l, plan->model, &text));
+	for (size_t i = 0; i < plan->n_draft_models; i++)
+		fprintf(out, "Draft:     %s\n", masked(l, plan->draft_models[i], &text));
 	if (plan->n_ranks > 1)
 		fprintf(out, "Mode:      cluster (%zu nodes)\n", plan->n_ranks);
 	else

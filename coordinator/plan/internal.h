@@ -27,6 +27,9 @@ int sb_plan_hooks(const struct sb_workload *w, const struct sb_plan_input *input
 int sb_plan_builder(const struct sb_workload *w, const char *image, struct sb_diags *diags,
 		Sparkbus__LaunchPlan *plan, struct sb_err *err);
 
+/** Draft models that the recipe names by their ids, into plan->draft_models. */
+int sb_plan_drafts(const struct sb_workload *w, Sparkbus__LaunchPlan *plan, struct sb_err *err);
+
 /* What all ranks share. */
 struct rank_shared {
 	const struct sb_launch *launch;

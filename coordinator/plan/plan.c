@@ -112,7 +112,7 @@ static int take_header(const struct sb_workload *w, const struct sb_plan_input *
 			sb_plan_text(&plan->operator_, input->operator_name) < 0 ||
 			sb_plan_text(&plan->tool_version, input->tool_version) < 0)
 		return sb_err_nomem(err);
-	return 0;
+	return sb_plan_drafts(w, plan, err);
 }
 
 static int take_ready(const struct sb_ready *ready, const struct sb_plan_input *input,

@@ -145,33 +145,15 @@ static bool is_set(const struct sb_yaml_node *node)
 			(sb_yaml_type(node) == SB_YAML_STR && *sb_yaml_str(node) != '\0');
 }
 
-/* Whether the JSON names a draft by its id; a path is in the container already. */
-static bool names_draft(const char *json)
-{
-	const char *key = strstr(json, "\"model\""), *value;
-
-	if (!key)
-		return false;
-	value = key + strlen("\"model\"");
-	value += strspn(value, " \t\n:\"");
-	return !strchr("/.~", *value);
-}
-
 static void warn_unfetched(const struct sb_workload *w, struct sb_diags *diags)
 {
 	const struct sb_yaml_node *node = sb_workload_key(w, "distribution_config");
-	const struct sb_value *spec = sb_workload_config(w, "speculative_config");
 
 	if (is_set(node))
 		sb_diag_add(diags, SB_DIAG_WARNING, sb_yaml_line(node), sb_yaml_col(node),
 				"distribution_config is not used by this version: the model alone "
 				"is "
 				"fetched");
-	if (spec && names_draft(spec->text))
-		sb_diag_add(diags, SB_DIAG_NOTE, spec->line, spec->col,
-				"the draft model of speculative_config is not fetched: it must be "
-				"in "
-				"the model cache of every node");
 }
 
 int sb_plan_check_supported(const struct sb_workload *w, struct sb_diags *diags, struct sb_err *err)

@@ -68,8 +68,11 @@ static int print_plan(
 
 	if (rc < 0)
 		return rc;
-	fprintf(out, "Runtime: %s\nImage:   %s\nModel:   %s\nJob:     %s\n\n", launch.plan->runtime,
+	fprintf(out, "Runtime: %s\nImage:   %s\nModel:   %s\nJob:     %s\n", launch.plan->runtime,
 			launch.plan->image, launch.plan->model, launch.plan->job);
+	for (size_t i = 0; i < launch.plan->n_draft_models; i++)
+		fprintf(out, "Draft:   %s\n", launch.plan->draft_models[i]);
+	fputc('\n', out);
 	print_remarks(diags, out);
 	plan_print_ranks(&launch, out);
 	sparkbus__launch_plan__free_unpacked(launch.plan, NULL);

@@ -172,6 +172,8 @@ while IFS= read -r line; do
 	esac
 done < <(cat "$results"/*.tap)
 is "$(grep -c 'evidence$' <(cat "$results"/*.tap))" $n_recipes "every recipe came to its end"
+like "$(cat "$results"/*qwen3.6-27b-dflash.yaml.run)" \
+	'warning: the draft z-lab/Qwen3.6-27B-DFlash is not in the model cache' "nodes look for drafts, too"
 for node in spark1 spark2 spark3 spark4; do
 	is "$(node_docker "$node" ps -aq --filter label=sparkbus.job)" '' "nothing is left on $node"
 done

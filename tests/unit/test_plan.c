@@ -471,21 +471,52 @@ END_TEST
 
 START_TEST(what_is_not_fetched_is_said)
 {
-	struct fixture f = plan(BASE "distribution_config: {models: {}}\n"
-				     "defaults: {speculative_config: '{\"model\": \"d\"}'}\n",
-			1);
+	struct fixture f = plan(BASE "distribution_config: {models: {}}\n", 1);
 
 	ck_assert_uint_eq(f.plan->n_warnings, 1);
-	ck_assert(said(&f, SB_DIAG_NOTE,
-			"the draft model of speculative_config is not fetched: it must be in the "
-			"model "
-			"cache of every node"));
 	done(&f);
-	/* A folder of the container is nothing to fetch. */
-	f = plan(BASE "defaults: {speculative_config: '{\"model\": \"/opt/draft\"}'}\n", 1);
-	for (size_t i = 0; i < f.diags.n; i++)
-		ck_assert_ptr_null(strstr(f.diags.items[i].text, "draft"));
-	done(&f);
+}
+END_TEST
+
+/* Nodes look for drafts as they do for the model. A path lies in the container already. */
+START_TEST(drafts_are_in_the_plan)
+{
+	static const struct {
+		const char *runtime, *defaults, *draft;
+	} cases[] = {
+		{ "vllm", "speculative_config: '{\"model\": \"o/d\"}'", "o/d" },
+		{ "vllm-ray",
+				"speculative_config: '{\"a\": {\"model\": \"x/y\"}, \"model\": "
+				"\"o/d\"}'",
+				"o/d" },
+		{ "vllm", "speculative_config: '{\"model\": \"/opt/draft\"}'", NULL },
+		{ "vllm", "speculative_config: '{\"method\": \"mtp\"}'", NULL },
+		{ "vllm", "speculative_config: '{\"model\": 7}'", NULL },
+		{ "vllm", "speculative_config: '{\"model\": \"o/d'", NULL },
+		{ "vllm", "speculative_draft_model: o/d", NULL },
+		{ "sglang", "speculative_draft_model: o/d", "o/d" },
+		{ "sglang", "{speculative_draft_model: o/d, speculative_draft_model_path: o/d}",
+				"o/d" },
+		{ "atlas", "draft_model: o/d", "o/d" },
+		{ "atlas", "draft_model: o/m", NULL }, /* the model itself */
+	};
+
+	for (size_t i = 0; i < sb_countof(cases); i++) {
+		const char *defaults = cases[i].defaults;
+		char text[256];
+		struct fixture f;
+
+		snprintf(text, sizeof(text),
+				"model: o/m\ncontainer: i:1\nruntime: %s\ndefaults: %s%s%s\n",
+				cases[i].runtime, *defaults == '{' ? "" : "{", defaults,
+				*defaults == '{' ? "" : "}");
+		f = plan(text, 1);
+		ck_assert_msg(f.rc == 0, "%s: %s", text, f.err.text);
+		ck_assert_msg(f.plan->n_draft_models == (cases[i].draft ? 1 : 0), "%s", text);
+		if (cases[i].draft)
+			ck_assert_str_eq(f.plan->draft_models[0], cases[i].draft);
+		done(&f);
+	}
 }
 END_TEST
 
@@ -532,6 +563,7 @@ int main(void)
 	tcase_add_test(tc, what_comes_before_the_serve_command_is_in_argv_alone);
 	tcase_add_test(tc, the_sentinel_image_needs_no_builder);
 	tcase_add_test(tc, what_is_not_fetched_is_said);
+	tcase_add_test(tc, drafts_are_in_the_plan);
 	tcase_add_test(tc, nodes_must_be_sound);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
