@@ -68,13 +68,19 @@ struct sb_table {
 	char **cells; /* cols a row, the first row is the header */
 	size_t n;     /* cells in use */
 	bool failed;  /* out of memory */
+	size_t fit;   /* columns that a line may take; 0 = any */
 };
 /** @headers: @cols titles (at most SB_TABLE_MAX_COLS). */
 void sb_table_init(struct sb_table *table, const char *const *headers, size_t cols);
 /** Append a row; takes cols texts, NULL shows "-". */
 void sb_table_row(struct sb_table *table, const char *const *cells);
+/** Append a line of its own between rows: a title of those that follow. */
+void sb_table_title(struct sb_table *table, const char *title);
+/** Columns of the terminal behind @stream; 0 when it is none. */
+size_t sb_terminal_columns(FILE *stream);
 /** Print with columns as wide as their longest cell; nothing when there is no row but the header.
- */
+ * Where a line would be longer than table->fit, the last column's cells end in "+", and where next
+ * to nothing of them would be left, that column is not shown. */
 int sb_table_print(const struct sb_table *table, FILE *out, struct sb_err *err);
 void sb_table_done(struct sb_table *table);
 

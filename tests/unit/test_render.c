@@ -244,6 +244,54 @@ START_TEST(columns_line_up)
 }
 END_TEST
 
+/* What is printed of a table with a title, in @fit columns. */
+static const char *print_fitted(size_t fit)
+{
+	static const char *const headers[] = { "NAME", "X", "A LONG LAST ONE" };
+	static char copy[256];
+	struct sb_table table;
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	sb_table_init(&table, headers, 3);
+	table.fit = fit;
+	sb_table_row(&table, (const char *const[]){ "a", "", "short" });
+	sb_table_title(&table, "a title that is as long as it likes, \033 too");
+	sb_table_row(&table,
+			(const char *const[]){
+					"bb", "1", "\xc3\xa9\xc3\xa9\xc3\xa9-0123456789abcdef" });
+	ck_assert_int_eq(sb_table_print(&table, out, NULL), 0);
+	fclose(out);
+	snprintf(copy, sizeof(copy), "%s", text);
+	free(text);
+	sb_table_done(&table);
+	return copy;
+}
+
+#define TITLE "a title that is as long as it likes, ? too\n"
+
+START_TEST(a_table_fits_the_terminal)
+{
+	static const char whole[] = "NAME  X  A LONG LAST ONE\na        short\n" TITLE
+				    "bb    1  \xc3\xa9\xc3\xa9\xc3\xa9-0123456789abcdef\n";
+	FILE *file = tmpfile();
+
+	ck_assert_str_eq(print_fitted(0), whole);
+	ck_assert_str_eq(print_fitted(29), whole);
+	ck_assert_str_eq(print_fitted(28),
+			"NAME  X  A LONG LAST ONE\na        short\n" TITLE
+			"bb    1  \xc3\xa9\xc3\xa9\xc3\xa9-0123456789abcd+\n");
+	ck_assert_str_eq(print_fitted(21),
+			"NAME  X  A LONG LAST+\na        short\n" TITLE
+			"bb    1  \xc3\xa9\xc3\xa9\xc3\xa9-0123456+\n");
+	/* Less would tell nothing. */
+	ck_assert_str_eq(print_fitted(20), "NAME  X\na     \n" TITLE "bb    1\n");
+	ck_assert_uint_eq(sb_terminal_columns(file), 0);
+	fclose(file);
+}
+END_TEST
+
 START_TEST(progress_in_a_file_is_whole_lines)
 {
 	FILE *out = tmpfile();
@@ -313,6 +361,7 @@ int main(void)
 	tcase_add_test(tc, durations_and_sizes);
 	tcase_add_test(tc, nothing_steers_a_terminal);
 	tcase_add_test(tc, columns_line_up);
+	tcase_add_test(tc, a_table_fits_the_terminal);
 	tcase_add_test(tc, a_document_is_json_with_short_floats);
 	tcase_add_test(tc, progress_in_a_file_is_whole_lines);
 	suite_add_tcase(s, tc);
