@@ -6,7 +6,12 @@
  * one waits for a single command, executes it, and is the daemon from then on: its environment is
  * that of its own container, and its end is the container's.
  *
- * Who may give the command has the secret of the launch, which only its containers' files hold. */
+ * Who may give the command has the secret of the launch, which only its containers' files hold.
+ *
+ * One thing mpirun does carry from node to node: settings of Open MPI's own (OMPI_MCA_...), by its
+ * daemons' words and to every rank. Those that name network interfaces are each node's own, so the
+ * waiter keeps its container's under other names, and what MPI starts on each node is the script
+ * once more, which puts them back and becomes the rank. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +31,9 @@ static const char script[] =
 		"#!/usr/bin/env python3\n"
 		"# Made by sparkbus. \"start wait ADDRESS PORT\" becomes the command that it is "
 		"told;\n"
-		"# \"start run PORT ADDRESS WORD...\" tells it, and is mpirun's plm_rsh_agent.\n"
+		"# \"start run PORT ADDRESS WORD...\" tells it, and is mpirun's plm_rsh_agent;\n"
+		"# \"start own WORD...\" becomes these words, with MPI's settings of this "
+		"container.\n"
 		"import hashlib\n"
 		"import hmac\n"
 		"import os\n"
@@ -37,6 +44,7 @@ static const char script[] =
 		"import time\n"
 		"\n"
 		"NONCE, PROOF, LIMIT, PATIENCE = 32, 32, 65536, 10\n"
+		"KEPT = 'SPARKBUS_'\n"
 		"\n"
 		"\n"
 		"def say(text):\n"
@@ -98,6 +106,8 @@ static const char script[] =
 		"            break\n"
 		"        say('refused a caller from ' + caller[0])\n"
 		"    server.close()\n"
+		"    for name in [name for name in os.environ if name.startswith('OMPI_MCA_')]:\n"
+		"        os.environ[KEPT + name] = os.environ[name]\n"
 		"    text = re.sub(r'(^|;)(\\s*)(\\S*\\borted)(?=\\s)', r'\\1\\2exec \\3', "
 		"os.fsdecode(command), count=1)\n"
 		"    os.execvp('sh', ['sh', '-c', text])\n"
@@ -116,9 +126,20 @@ static const char script[] =
 		"        sys.exit('sparkbus: %s port %u: %s' % (address, port, why))\n"
 		"\n"
 		"\n"
+		"def own(words):\n"
+		"    for name in [name for name in os.environ if name.startswith(KEPT)]:\n"
+		"        os.environ[name[len(KEPT):]] = os.environ.pop(name)\n"
+		"    try:\n"
+		"        os.execvp(words[0], words)\n"
+		"    except OSError as why:\n"
+		"        sys.exit('sparkbus: %s: %s' % (words[0], why.strerror))\n"
+		"\n"
+		"\n"
 		"signal.signal(signal.SIGTERM, lambda *_: os._exit(143))\n"
 		"if sys.argv[1] == 'wait':\n"
 		"    wait(sys.argv[2], int(sys.argv[3]))\n"
+		"elif sys.argv[1] == 'own':\n"
+		"    own(sys.argv[2:])\n"
 		"else:\n"
 		"    run(int(sys.argv[2]), sys.argv[3], sys.argv[4:])\n";
 
@@ -159,6 +180,7 @@ int sb_mpi_head(const struct sb_launch *launch, struct sb_rank_part *ret)
 	const char *const words[] = { "mpirun", "--allow-run-as-root", "--leave-session-attached",
 		"--mca", "plm_rsh_agent", agent, "--mca", "plm_rsh_no_tree_spawn", "1", "--mca",
 		"rmaps_ppr_n_pernode", "1", "-H" };
+	static const char *const own[] = { SCRIPT, "own" };
 	int rc = 0;
 
 	snprintf(agent, sizeof(agent), SCRIPT " run %u", launch->init_port);
@@ -166,6 +188,8 @@ int sb_mpi_head(const struct sb_launch *launch, struct sb_rank_part *ret)
 		rc = sb_words_add_marked(&ret->before, words[i], SB_MARK_RANK);
 	if (rc == 0)
 		rc = add_hosts(launch, &ret->before);
+	for (size_t i = 0; rc == 0 && i < sb_countof(own); i++)
+		rc = sb_words_add_marked(&ret->before, own[i], SB_MARK_RANK);
 	ret->stage = 1;
 	ret->init = true;
 	return rc < 0 ? rc : add_files(launch, ret);

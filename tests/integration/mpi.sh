@@ -40,7 +40,7 @@ is "$(stat -c %a "$scratch/1/.sparkbus/mpi/secret")" 600 "the secret is private"
 unlike "$(cat "$scratch"/*/argv)" "$secret" "and on no command line"
 cat >"$scratch/where" <<'SH'
 #!/bin/sh
-echo "rank $OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE on $(hostname), a process of $WHO"
+echo "rank $OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE on $(hostname), a process of $WHO, set as $OMPI_MCA_sparkbus_test"
 exec sleep "${1:-0}"
 SH
 chmod +x "$scratch/where"
@@ -52,7 +52,7 @@ enter() # RANK WORD...: does not return
 	shift
 	mkdir -p "$scratch/tmp$i"
 	# shellcheck disable=SC2016 # for the inner shell
-	WHO=container$i TMPDIR=$scratch/tmp$i exec nsenter --net="/run/netns/${ns[i]}" \
+	OMPI_MCA_sparkbus_test=own$i WHO=container$i TMPDIR=$scratch/tmp$i exec nsenter --net="/run/netns/${ns[i]}" \
 		unshare --uts sh -c 'hostname "$0"; exec "$@"' "spark$((i + 1))" "$@"
 }
 in_node() { (enter "$@"); }
@@ -90,8 +90,8 @@ start_job() # WORD...: mpirun in the background; its output in $scratch/job
 start_worker
 words_of 0
 run_expect 0 "mpirun" in_node 0 "${words[@]}" "$scratch/where"
-like "$out" '^rank 0 of 2 on spark1, a process of container0$' "one rank on the first node"
-like "$out" '^rank 1 of 2 on spark2, a process of container1$' "one on the second, with what its own container has set"
+like "$out" '^rank 0 of 2 on spark1, a process of container0, set as own0$' "one rank on the first node"
+like "$out" '^rank 1 of 2 on spark2, a process of container1, set as own1$' "one on the second, with what its own container has set"
 worker_ends 0 "the worker ends with the job"
 
 start_worker

@@ -183,7 +183,7 @@ START_TEST(workers_wait_for_the_head_s_command)
 	check_argv(plan, 0,
 			"mpirun --allow-run-as-root --leave-session-attached --mca plm_rsh_agent "
 			"/.sparkbus/mpi/start run 25000 --mca plm_rsh_no_tree_spawn 1 --mca "
-			"rmaps_ppr_n_pernode 1 -H 10.0.0.1,10.0.0.2 "
+			"rmaps_ppr_n_pernode 1 -H 10.0.0.1,10.0.0.2 /.sparkbus/mpi/start own "
 			"trtllm-llmapi-launch " E8_SERVE);
 	check_argv(plan, 1, "python3 /.sparkbus/mpi/start wait 10.0.0.2 25000");
 	ck_assert_uint_eq(worker->stage, 0);
@@ -277,7 +277,8 @@ START_TEST(a_template_is_launched_by_one_mpirun)
 	ck_assert_str_eq(plan->ranks[0]->argv[0], "mpirun");
 	while (strcmp(plan->ranks[0]->argv[i], "10.0.0.1,10.0.0.2") != 0)
 		i++;
-	for (i++; i < plan->ranks[0]->n_argv; i++)
+	ck_assert_str_eq(plan->ranks[0]->argv[i + 2], "own");
+	for (i += 3; i < plan->ranks[0]->n_argv; i++)
 		sb_strbuf_addf(&got, "%s%s", got.len ? " " : "", plan->ranks[0]->argv[i]);
 	ck_assert_str_eq(sb_strbuf_str(&got), templates[_i].want);
 	free_plan(plan);
