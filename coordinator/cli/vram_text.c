@@ -82,13 +82,14 @@ static enum sb_vram_engine engine_of(const char *runtime)
 	static const struct {
 		const char *runtime;
 		enum sb_vram_engine engine;
-	} rows[] = { { "sglang", SB_VRAM_SGLANG }, { "llama-cpp", SB_VRAM_LLAMA_CPP },
-		{ "trtllm", SB_VRAM_TRTLLM } };
+	} rows[] = { { "vllm-distributed", SB_VRAM_VLLM }, { "vllm-ray", SB_VRAM_VLLM },
+		{ "eugr-vllm", SB_VRAM_VLLM }, { "sglang", SB_VRAM_SGLANG },
+		{ "llama-cpp", SB_VRAM_LLAMA_CPP }, { "trtllm", SB_VRAM_TRTLLM } };
 
 	for (size_t i = 0; i < sb_countof(rows); i++)
 		if (!strcmp(rows[i].runtime, runtime))
 			return rows[i].engine;
-	return SB_VRAM_VLLM;
+	return SB_VRAM_OTHER;
 }
 
 /* A key of the recipe's configuration, or a flag of the command that was made from it: the flag is
@@ -105,6 +106,9 @@ struct word {
 static const struct word words[] = {
 	WORD("max_model_len", "flag.max-model-len", recipe.max_model_len, true),
 	WORD("ctx_size", "flag.ctx-size", recipe.max_model_len, true),
+	WORD("max_seq_len", "flag.max-seq-len", recipe.max_model_len, true),
+	WORD("tp_size", "flag.tp-size", recipe.tensor_parallel, true),
+	WORD("pp_size", "flag.pp-size", recipe.pipeline_parallel, true),
 	WORD("tensor_parallel", "flag.tensor-parallel-size", recipe.tensor_parallel, true),
 	WORD("pipeline_parallel", "flag.pipeline-parallel-size", recipe.pipeline_parallel, true),
 	WORD("data_parallel", "flag.data-parallel-size", data_parallel, true),
@@ -115,6 +119,10 @@ static const struct word words[] = {
 	WORD("cache_type_v", "flag.cache-type-v", kv_cache_dtype_v, false),
 	WORD("quantization", "flag.quantization", recipe.quantization, false),
 	WORD("max_num_seqs", "flag.max-num-seqs", max_num_seqs, true),
+	WORD("max_running_requests", "flag.max-running-requests", max_num_seqs, true),
+	WORD("max_batch_size", "flag.max-batch-size", max_num_seqs, true),
+	WORD("kv_cache_free_gpu_memory_fraction", "flag.kv-cache-free-gpu-memory-fraction",
+			recipe.gpu_memory_utilization, true),
 	WORD("max_num_batched_tokens", "flag.max-num-batched-tokens", max_num_batched_tokens, true),
 	WORD("block_size", "flag.block-size", block_size, true),
 	WORD("speculative_config", "flag.speculative-config", speculative, false),
@@ -139,6 +147,25 @@ static void take_words(const struct sb_workload *w, const struct sb_facts *facts
 		if (!sb_empty(flag) && (!words[i].number || is_number(flag)))
 			*to = flag;
 	}
+}
+
+/* A map in the recipe is put into a command in quotes that JSON does not know, but YAML does. */
+static void take_speculation(struct vram *v)
+{
+	const char *text = v->launch.speculative;
+	SB_CLEANUP(sb_yaml_freep) struct sb_yaml_doc *doc = NULL;
+	json_t *json = NULL;
+
+	if (sb_empty(text) ||
+			sb_yaml_parse("speculative_config", text, strlen(text), NULL, NULL, &doc,
+					NULL) < 0)
+		return;
+	if (sb_yaml_type(sb_yaml_root(doc)) == SB_YAML_MAP)
+		json = recipe_yaml_json(sb_yaml_root(doc));
+	v->speculative = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	if (v->speculative)
+		v->launch.speculative = v->speculative;
+	json_decref(json);
 }
 
 /* llama.cpp is told of its nodes by their addresses alone. */
@@ -182,6 +209,7 @@ int vram_open(struct cli *cli, const struct sb_workload *w, const Sparkbus__Laun
 	ret->launch.engine = engine_of(sb_workload_runtime(w));
 	take_words(w, facts ? facts : ret->facts, ret);
 	take_ranks(plan, ret);
+	take_speculation(ret);
 	if (how == VRAM_BLIND)
 		return 0;
 	rc = vram_look(cli, ret->recipe.model, sb_workload_revision(w), how, &ret->model,
@@ -190,7 +218,9 @@ int vram_open(struct cli *cli, const struct sb_workload *w, const Sparkbus__Laun
 	if (rc == 0 && *drafter) {
 		struct sb_err unused = SB_ERR_INIT;
 
-		rc = vram_look(cli, drafter, "", how, &ret->draft, &unused);
+		/* A hub that is away is not waited for twice. */
+		rc = vram_look(cli, drafter, "", *ret->why.text ? VRAM_OFFLINE : how, &ret->draft,
+				&unused);
 		ret->has_draft = true;
 	}
 	if (rc < 0) {
@@ -205,7 +235,9 @@ void vram_done(struct vram *v)
 	sb_hub_model_done(&v->model);
 	sb_hub_model_done(&v->draft);
 	sb_facts_free(v->facts);
+	free(v->speculative);
 	v->facts = NULL;
+	v->speculative = NULL;
 }
 
 int vram_published(const struct vram *v, struct sb_vram_compat *ret, struct sb_err *err)

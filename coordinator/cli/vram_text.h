@@ -29,6 +29,7 @@ struct vram {
 	struct sb_vram_recipe recipe; /* as the published tool reads it */
 	struct sb_vram_launch launch; /* as it is run: flags of the command count */
 	struct sb_facts *facts;       /* of the command; NULL when the caller's were given */
+	char *speculative;            /* of a recipe that has it as YAML: the same as JSON */
 	char numbers[VRAM_NUMBERS_MAX][32];
 	size_t n_numbers;
 };

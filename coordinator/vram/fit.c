@@ -18,7 +18,8 @@
 #define ENGINE_HIGH     (5 * GIB)
 #define LLAMA_LOW       (0.5 * GIB)
 #define LLAMA_HIGH      (2 * GIB)
-#define KEEP_FREE       (4 * GIB) /* below it a Spark is in trouble */
+#define LONGEST         ((int64_t)1 << 24) /* tokens; looked for no further */
+#define KEEP_FREE       (4 * GIB)          /* below it a Spark is in trouble */
 
 void fit_term(struct sb_vram_term *t, enum sb_vram_origin origin, double low, double high,
 		const char *fmt, ...)
@@ -200,8 +201,9 @@ static void fill_stages(struct fit_state *s)
 
 double fit_budget(const struct sb_vram_fit *f, double total)
 {
-	return f->engine == SB_VRAM_VLLM || f->engine == SB_VRAM_SGLANG ? f->utilization * total
-									: 0;
+	bool what_is_free = f->engine == SB_VRAM_LLAMA_CPP || f->engine == SB_VRAM_TRTLLM;
+
+	return what_is_free ? 0 : f->utilization * total;
 }
 
 /* Bytes for the cache on a stage. */
@@ -242,7 +244,9 @@ static int64_t cut(double value)
 static void use_pool(struct sb_vram_fit *f, double total, double low, double high)
 {
 	const struct sb_vram_stage *stage;
-	int64_t limit = f->shape.native_len > f->len ? f->shape.native_len : f->len;
+	int64_t limit = !f->shape.native_len           ? LONGEST
+			: f->shape.native_len > f->len ? f->shape.native_len
+						       : f->len;
 	double n;
 
 	f->worst = worst_stage(f, total, low);
@@ -251,9 +255,8 @@ static void use_pool(struct sb_vram_fit *f, double total, double low, double hig
 	f->pool_high = pool(f, total, high, stage->inside_low);
 	if (!stage->weights_known || !stage->cache.known)
 		return;
-	if (limit)
-		f->longest = (struct sb_vram_whole){ true,
-			sb_vram_cache_longest(&stage->cache, f->pool_low, limit) };
+	f->longest = (struct sb_vram_whole){ true,
+		sb_vram_cache_longest(&stage->cache, f->pool_low, limit) };
 	if (!f->len)
 		return;
 	n = sb_vram_cache_sequences(&stage->cache, f->pool_low, (double)f->len);

@@ -1,4 +1,5 @@
 /* fit_input.c - what the launch says, as numbers; where it is silent, what its engine does. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -58,7 +59,9 @@ static int take_share(struct fit_state *s, struct sb_err *err)
 	static const double shares[] = { [SB_VRAM_VLLM] = 0.9,
 		[SB_VRAM_SGLANG] = 0.85,
 		[SB_VRAM_LLAMA_CPP] = 0,
-		[SB_VRAM_TRTLLM] = 0.9 };
+		[SB_VRAM_TRTLLM] = 0.9,
+		[SB_VRAM_OTHER] = 0.9 };
+	static_assert(sb_countof(shares) == SB_VRAM_ENGINE_COUNT_, "a share per engine");
 	const char *text = s->launch->recipe.gpu_memory_utilization;
 	struct sb_vram_fit *f = s->fit;
 
@@ -132,8 +135,8 @@ static void take_kv(struct fit_state *s)
 			!sb_empty(l->recipe.model_dtype)            ? l->recipe.model_dtype
 					: *quant.dtype              ? quant.dtype
 					: f->shape.dtype_bytes == 4 ? "float32"
-					: f->shape.layers           ? "bfloat16"
-								    : "");
+					: f->shape.layers && s->facts->config ? "bfloat16"
+									      : "");
 	if (sb_empty(given) || !strcasecmp(given, "auto"))
 		given = l->recipe.kv_dtype;
 	if (sb_empty(given) || !strcasecmp(given, "auto"))
@@ -205,6 +208,11 @@ int fit_input(struct fit_state *s, struct sb_err *err)
 				"the cache of %s is by its config.json alone: no engine's figure "
 				"was at hand to check it with",
 				f->shape.model_type);
+	if (s->launch->engine == SB_VRAM_OTHER)
+		vram_warn(&f->notes,
+				"how this engine keeps its cache is not known here: it is counted "
+				"by "
+				"token");
 	if (f->dp > 1)
 		vram_warn(&f->notes,
 				"each of the %lld replicas holds all weights here; with expert "

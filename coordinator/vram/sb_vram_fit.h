@@ -70,6 +70,7 @@ enum sb_vram_engine {
 	SB_VRAM_SGLANG,
 	SB_VRAM_LLAMA_CPP,
 	SB_VRAM_TRTLLM,
+	SB_VRAM_OTHER, /* takes a share like vLLM; how it keeps its cache is not known */
 	SB_VRAM_ENGINE_COUNT_,
 };
 

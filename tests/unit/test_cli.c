@@ -977,6 +977,15 @@ START_TEST(memory_is_estimated_from_the_cache)
 	ck_has(r->out, "\n\nVRAM Estimation:\n  Model dtype:      bfloat16\n");
 	ck_has(r->out, "(max_model_len=1,000)");
 	ck_has(r->out, "gpu_memory_utilization: 50%");
+	/* A map in the recipe, and flags of the command, which the engine sees. */
+	write_file(recipe,
+			"model: org/m\nruntime: vllm\ncontainer: img:1\ndefaults:\n"
+			"  speculative_config: {method: mtp, num_speculative_tokens: 2}\n"
+			"  max_model_len: 4096\n"
+			"command: vllm serve {model} --max-model-len 8192 --kv-cache-dtype fp8\n");
+	r = RUN("recipe", "vram", recipe);
+	ck_has(r->out, "KV cache:         fp8; of a rank 67,584 B a token\n");
+	ck_has(r->out, "  At 8,192 tokens: ");
 }
 END_TEST
 

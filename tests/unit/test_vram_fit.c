@@ -319,6 +319,29 @@ START_TEST(the_pool_is_what_weights_and_engine_leave)
 }
 END_TEST
 
+/* Whose share is of what: u = 0.5 of 121 GiB, 117 free at best, 10 GiB of weights. */
+static const struct {
+	enum sb_vram_engine engine;
+	double pool; /* GiB at best */
+} shares[] = { { SB_VRAM_VLLM, 60.5 - 10 - 4 }, { SB_VRAM_SGLANG, 60.5 - 10 },
+	{ SB_VRAM_LLAMA_CPP, 117 - 10 - 0.5 }, { SB_VRAM_TRTLLM, 0.5 * (117 - 10 - 4) },
+	{ SB_VRAM_OTHER, 60.5 - 10 - 4 } };
+
+START_TEST(engines_take_their_share_of_different_things)
+{
+	struct sb_vram_launch launch = { .recipe = { .model = "o/m",
+							 .model_vram = "10",
+							 .gpu_memory_utilization = "0.5",
+							 .max_model_len = "4096" },
+		.engine = shares[_i].engine };
+	struct sb_vram_fit f = fit("llama-3.1-8b", &launch, NULL, NULL, 0);
+
+	ck_assert_msg(fabs(f.pool_high / GIB - shares[_i].pool) < 1e-6, "%.17g", f.pool_high / GIB);
+	ck_assert_int_eq(f.verdict, SB_VRAM_FITS);
+	ck_assert_uint_eq(f.notes.n, shares[_i].engine == SB_VRAM_OTHER);
+}
+END_TEST
+
 /* What a launch says, on a Spark of which nothing was measured, and what is to be said of it. */
 static const struct {
 	const char *name, *share, *len, *seqs, *tp, *why;
@@ -628,6 +651,8 @@ int main(void)
 	tcase_add_loop_test(tc, elements_of_a_cache, 0, sb_countof(elements));
 	tcase_add_loop_test(tc, bandwidth_limits_decoding, 0, sb_countof(ceilings));
 	tcase_add_loop_test(tc, the_pool_is_what_weights_and_engine_leave, 0, sb_countof(pools));
+	tcase_add_loop_test(
+			tc, engines_take_their_share_of_different_things, 0, sb_countof(shares));
 	tcase_add_loop_test(tc, a_verdict_has_its_reason, 0, sb_countof(verdicts));
 	tcase_add_test(tc, unknown_is_unknown);
 	tcase_add_test(tc, nodes_are_judged_by_what_they_measured);
