@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "status_nodes.h"
 
 #define STATUS_OPT(member) offsetof(struct status_opts, member)
 #define NODE_COLS          16
@@ -115,39 +116,19 @@ static void print_job(const struct job_view *view)
 	putchar('\n');
 }
 
-static bool node_idle(const Sparkbus__NodeState *state)
+static int print_nodes(
+		const struct fleet *fleet, const struct sb_fabric *fabric, struct sb_err *err)
 {
-	for (size_t i = 0; i < state->n_jobs; i++)
-		if (!job_is_over(state->jobs[i]->state))
-			return false;
-	return true;
-}
+	int rc = status_nodes_print(fleet, fabric, stdout, err);
 
-static void print_nodes(const struct fleet *fleet)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < fleet->nodes->n; i++) {
-		const Sparkbus__NodeState *state = fleet_state(fleet, i);
-
-		if (!state || !node_idle(state))
-			continue;
-		if (!any)
-			puts("Idle nodes:");
-		any = true;
-		printf("  %s", fleet->nodes->items[i].node.name);
-		if (state->engine && !state->engine->reachable)
-			printf("  (container engine: %s)", state->engine->error);
-		putchar('\n');
-	}
-	if (any)
-		putchar('\n');
+	putchar('\n');
 	if (fleet->silent) {
 		printf("%sUnknown%s (no answer):\n", sb_color(stdout, SB_YELLOW),
 				sb_color(stdout, SB_PLAIN));
 		fleet_print_silent(fleet, stdout);
 		putchar('\n');
 	}
+	return rc;
 }
 
 static json_t *job_json(const struct job_view *view)
@@ -167,7 +148,8 @@ static json_t *job_json(const struct job_view *view)
 	return json;
 }
 
-static json_t *status_json(const struct fleet *fleet, const struct job_list *jobs)
+static json_t *status_json(const struct fleet *fleet, const struct job_list *jobs,
+		const struct sb_fabric *fabric)
 {
 	json_t *list = json_array(), *idle = json_array();
 
@@ -176,10 +158,11 @@ static json_t *status_json(const struct fleet *fleet, const struct job_list *job
 	for (size_t i = 0; i < fleet->nodes->n; i++) {
 		const Sparkbus__NodeState *state = fleet_state(fleet, i);
 
-		if (state && node_idle(state))
+		if (state && !status_node_jobs(state))
 			json_array_append_new(idle, json_string(fleet->nodes->items[i].node.name));
 	}
-	return json_pack("{s:o, s:o, s:o}", "jobs", list, "idle_nodes", idle, "unknown_nodes",
+	return json_pack("{s:o, s:o, s:o, s:o}", "jobs", list, "nodes",
+			status_nodes_json(fleet, fabric), "idle_nodes", idle, "unknown_nodes",
 			fleet_silent_json(fleet));
 }
 
@@ -189,20 +172,24 @@ int cmd_status(struct cli *cli, const struct call *call)
 	SB_CLEANUP(cli_nodes_done) struct cli_nodes nodes = CLI_NODES_INIT;
 	SB_CLEANUP(fleet_done) struct fleet fleet = { 0 };
 	SB_CLEANUP(job_list_done) struct job_list jobs = { 0 };
+	SB_CLEANUP(sb_freep) struct sb_fabric_node *reports = NULL;
+	SB_CLEANUP(sb_fabric_freep) struct sb_fabric *fabric = NULL;
 	struct sb_err err = SB_ERR_INIT;
 	int status;
 
 	interrupt_catch();
 	if (hosts_resolve(cli, &opts->hosts, HOSTS_OR_ALL, &nodes, &err) < 0 ||
 			fleet_ask(cli, &nodes, !opts->all, &fleet, &err) < 0 ||
-			fleet_jobs(&fleet, &jobs, &err) < 0)
+			fleet_jobs(&fleet, &jobs, &err) < 0 ||
+			status_fabric(&fleet, &reports, &fabric, &err) < 0)
 		return interrupted() ? EXIT_INTERRUPT : cli_fail(cli, &err);
 	status = fleet.silent ? EXIT_UNKNOWN : EXIT_DONE;
 	if (opts->json)
-		return cli_json(cli, status_json(&fleet, &jobs), status);
+		return cli_json(cli, status_json(&fleet, &jobs, fabric), status);
 	for (size_t i = 0; i < jobs.n; i++)
 		print_job(&jobs.items[i]);
-	print_nodes(&fleet);
+	if (print_nodes(&fleet, fabric, &err) < 0)
+		return cli_fail(cli, &err);
 	printf("Total: %zu job%s on %zu node%s", jobs.n, plural(jobs.n), nodes.n, plural(nodes.n));
 	if (fleet.silent)
 		printf(", of which %zu did not answer", fleet.silent);

@@ -32,6 +32,11 @@ static const char stop_details[] =
 static const char logs_details[] =
 		"TARGET is a job id or a recipe name. Logs stay readable after the job ended. "
 		"Without --follow or --no-follow the log is followed while the job runs.";
+static const char events_details[] =
+		"What each agent has kept since it was started, by time, at most 4096 a node: jobs "
+		"and ranks, links, the memory guard, the engine, certificates. Without --follow, "
+		"exit status 3 when a node did not answer. With it, a node that does not answer is "
+		"asked again, and goes on where it was.";
 static const char status_details[] =
 		"Exit status 3 when a node did not answer: what runs there is unknown.";
 static const char node_add_details[] = "With --csr the node's certificate request is signed and "
@@ -156,6 +161,8 @@ const struct command commands[] = {
 			.min_args = 1, .max_args = 1, .run = cmd_logs },
 	{ "status", "", "show jobs and nodes", status_details, OPTS(status_options, status_opts),
 			.run = cmd_status },
+	{ "events", "", "show what happened on the nodes", events_details,
+			OPTS(events_options, events_opts), .run = cmd_events },
 	{ "list", "[QUERY]", "list the recipes", list_details, OPTS(list_options, list_opts),
 			.max_args = 1, .run = cmd_list },
 	{ "search", "QUERY", "look for a recipe", list_details, OPTS(list_options, list_opts),

@@ -118,6 +118,15 @@ struct status_opts {
 extern const struct opt status_options[];
 int cmd_status(struct cli *cli, const struct call *call);
 
+struct events_opts {
+	struct host_opts hosts;
+	bool follow, json;
+	struct opt_int tail;
+	const char *job, *kind;
+};
+extern const struct opt events_options[];
+int cmd_events(struct cli *cli, const struct call *call);
+
 struct fabric_opts {
 	struct host_opts hosts;
 	bool json;

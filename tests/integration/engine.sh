@@ -29,7 +29,7 @@ no_engine() # NAME REGEX
 	unlike "$err" 'spark1: .*engine at' "$1: and blames nobody else"
 	is "$(containers spark1)" 0 "$1: nothing was started on the other node"
 	run_expect 0 "$1: status answers" sparkbus status
-	like "$out" 'spark2  \(container engine: ' "$1: status tells of it"
+	like "$out" 'spark2: container engine: ' "$1: status tells of it"
 }
 sock=$tb/spark2/docker.sock
 node_dockerd spark2 stop
