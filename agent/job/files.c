@@ -110,6 +110,9 @@ int files_check(const Sparkbus__LaunchPlan *plan, struct sb_err *err)
 	struct count sum = { 0 };
 	int rc = check_hooks(plan, err);
 
+	if (!rc && strlen(plan->recipe_yaml) > SB_PLAN_RECIPE_MAX_BYTES)
+		rc = sb_err_set(err, SB_E_RANGE, "the recipe of %s is larger than %zu bytes",
+				plan->job, SB_PLAN_RECIPE_MAX_BYTES);
 	if (!rc)
 		rc = check_list(plan, plan->files, plan->n_files, &sum, err);
 

@@ -528,6 +528,13 @@ const Sparkbus__JobStatus *sb_jobs_status(struct sb_jobs *jobs, const char *name
 	return job ? job->rec->status : NULL;
 }
 
+const char *sb_jobs_recipe(struct sb_jobs *jobs, const char *name)
+{
+	struct job *job = job_find(jobs, name);
+
+	return job ? job->rec->plan->recipe_yaml : "";
+}
+
 size_t sb_jobs_list(struct sb_jobs *jobs, bool running_only, const Sparkbus__JobStatus **list,
 		size_t max)
 {

@@ -100,6 +100,8 @@ void sb_jobs_killed(struct sb_jobs *jobs, const char *job, const char *why);
 int sb_jobs_rank_status(struct sb_jobs *jobs, const Sparkbus__WatchRankRequest *request,
 		const Sparkbus__RankStatus **ret, struct sb_err *err);
 const Sparkbus__JobStatus *sb_jobs_status(struct sb_jobs *jobs, const char *job);
+/** The recipe that the job's plan holds; "" when there is none. */
+const char *sb_jobs_recipe(struct sb_jobs *jobs, const char *job);
 /** All statuses, newest first; at most @max. Return: how many. */
 size_t sb_jobs_list(struct sb_jobs *jobs, bool running_only, const Sparkbus__JobStatus **list,
 		size_t max);

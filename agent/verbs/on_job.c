@@ -51,7 +51,17 @@ HANDLER(on_commit)
 
 HANDLER(on_get_job)
 {
-	return reply_status(agent, call, ((const Sparkbus__GetJobRequest *)body)->job, err);
+	const Sparkbus__GetJobRequest *request = (const Sparkbus__GetJobRequest *)body;
+	struct sb_agent *self = agent;
+	const Sparkbus__JobStatus *status = sb_jobs_status(self->jobs, request->job);
+	Sparkbus__JobStatus full;
+
+	if (!status || !request->with_recipe)
+		return reply_status(agent, call, request->job, err);
+	full = *status;
+	full.recipe_yaml = (char *)sb_jobs_recipe(self->jobs, request->job);
+	sb_call_reply(call, &full.base);
+	return 0;
 }
 
 static void answer_stop(void *ctx, const Sparkbus__StopJobReply *reply)

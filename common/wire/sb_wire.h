@@ -5,16 +5,17 @@
 #include "bus.pb-c.h"
 #include "sb_err.h"
 
-#define SB_PROTOCOL             1u
-#define SB_WIRE_MAX_BYTES       ((size_t)8 << 20)  /* NNG_OPT_RECVMAXSZ on both sides */
-#define SB_WIRE_MEMORY_MAX      ((size_t)32 << 20) /* heap one unpacked message may take */
-#define SB_WIRE_ID_BYTES        16
-#define SB_PLAN_FILES_MAX       1024u             /* File messages of one plan */
-#define SB_PLAN_FILES_MAX_BYTES ((size_t)4 << 20) /* and their contents together */
-#define SB_WIRE_DEADLINE_MAX_MS 3600000u
-#define SB_PLAN_HOOKS_MAX       256u /* of one list of a plan */
-#define SB_CONTROL_PORT         47100
-#define SB_PEER_PORT            47101
+#define SB_PROTOCOL              1u
+#define SB_WIRE_MAX_BYTES        ((size_t)8 << 20)  /* NNG_OPT_RECVMAXSZ on both sides */
+#define SB_WIRE_MEMORY_MAX       ((size_t)32 << 20) /* heap one unpacked message may take */
+#define SB_WIRE_ID_BYTES         16
+#define SB_PLAN_FILES_MAX        1024u             /* File messages of one plan */
+#define SB_PLAN_FILES_MAX_BYTES  ((size_t)4 << 20) /* and their contents together */
+#define SB_PLAN_RECIPE_MAX_BYTES ((size_t)256 << 10)
+#define SB_WIRE_DEADLINE_MAX_MS  3600000u
+#define SB_PLAN_HOOKS_MAX        256u /* of one list of a plan */
+#define SB_CONTROL_PORT          47100
+#define SB_PEER_PORT             47101
 
 typedef Sparkbus__Request sb_request;
 typedef Sparkbus__Response sb_response;

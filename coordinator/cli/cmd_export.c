@@ -1,4 +1,4 @@
-/* export recipe, export running-recipe: a recipe as a file of its own. */
+/* export recipe: a recipe as a file of its own. */
 #include <string.h>
 
 #include "commands.h"
@@ -54,16 +54,15 @@ int export_save(struct cli *cli, const char *path, bool force, const struct sb_s
 	return rc;
 }
 
-/* The text of a recipe as it was asked for. */
-static int put_recipe(struct cli *cli, const struct export_opts *opts, const struct sb_strbuf *text,
-		unsigned mode, struct sb_err *err)
+int export_put(struct cli *cli, const struct export_put *how, const struct sb_strbuf *text,
+		struct sb_err *err)
 {
 	SB_CLEANUP(sb_yaml_freep) struct sb_yaml_doc *doc = NULL;
 	int rc = 0;
 
-	if (opts->save)
-		return export_save(cli, opts->save, opts->force, text, mode, err);
-	if (!opts->run.json) {
+	if (how->save)
+		return export_save(cli, how->save, how->force, text, how->mode, err);
+	if (!how->json) {
 		fputs(sb_strbuf_str(text), stdout);
 		return 0;
 	}
@@ -85,7 +84,11 @@ static int export_recipe(struct launch *l, const struct export_opts *opts, const
 	if (rc == 0)
 		rc = sb_workload_export(l->workload, &how, &text, err);
 	return rc < 0 ? rc
-		      : put_recipe(l->cli, opts, &text, has_secret(l->workload) ? 0600 : 0644, err);
+		      : export_put(l->cli,
+					&(struct export_put){ opts->save, opts->force,
+							opts->run.json,
+							has_secret(l->workload) ? 0600 : 0644 },
+					&text, err);
 }
 
 int cmd_export_recipe(struct cli *cli, const struct call *call)

@@ -89,6 +89,13 @@ static const char export_recipe_details[] =
 		"they stand in its defaults, env, executor_config and container. Everything else "
 		"stays, but for comments and the way it was quoted; $NAME is left alone. With an "
 		"API key or a token in it, the saved file is readable by you alone.";
+static const char export_running_details[] =
+		"TARGET is a job id or a recipe name. Printed is the recipe that its nodes keep: "
+		"as "
+		"it was launched, with every option of that run in it, but without secrets: "
+		"variables that hold one come from the environment ($NAME), and an API key is to "
+		"be "
+		"given again. Jobs that ended have one as long as a node remembers them.";
 static const char export_plan_details[] =
 		"One file for each node, which runs the very container that `sparkbus run` would "
 		"make there: words, environment, mounts, devices and limits. It does so alone: "
@@ -193,6 +200,9 @@ const struct command commands[] = {
 	{ "export recipe", "RECIPE", "write a recipe with its options applied",
 			export_recipe_details, OPTS(export_recipe_options, export_opts),
 			.min_args = 1, .max_args = 1, .run = cmd_export_recipe },
+	{ "export running-recipe", "TARGET", "write the recipe of a job", export_running_details,
+			OPTS(export_running_options, export_running_opts), .min_args = 1,
+			.max_args = 1, .run = cmd_export_running },
 	{ "export compose", "RECIPE", "write a launch as Docker Compose files", export_plan_details,
 			OPTS(export_plan_options, export_opts), .min_args = 1, .max_args = 1,
 			.run = cmd_export_compose },

@@ -72,10 +72,25 @@ struct export_opts {
 	const char *save, *user, *hf_cache;
 	bool force;
 };
+struct export_put {
+	const char *save; /* NULL = print */
+	bool force, json;
+	unsigned mode; /* of the file */
+};
+struct export_running_opts {
+	struct host_opts hosts;
+	const char *save;
+	bool json, force;
+};
+extern const struct opt export_running_options[];
+int cmd_export_running(struct cli *cli, const struct call *call);
 extern const struct opt export_recipe_options[], export_plan_options[];
 int cmd_export_recipe(struct cli *cli, const struct call *call);
 int cmd_export_compose(struct cli *cli, const struct call *call);
 int cmd_export_systemd(struct cli *cli, const struct call *call);
+/** Print a recipe's text, as JSON when asked, or write it to the file @save. */
+int export_put(struct cli *cli, const struct export_put *how, const struct sb_strbuf *text,
+		struct sb_err *err);
 /** Write @text to @path and say so; what is there already is replaced by @force alone. */
 int export_save(struct cli *cli, const char *path, bool force, const struct sb_strbuf *text,
 		unsigned mode, struct sb_err *err);

@@ -134,6 +134,31 @@ static int new_secret(char ret[SECRET_HEX + 1], struct sb_err *err)
 	return rc;
 }
 
+/* The recipe goes with the plan, so that the nodes can tell what was launched. */
+static int keep_recipe(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
+		struct sb_err *err)
+{
+	const struct sb_export_opts how = { .keep = opts->no_rm,
+		.labels = opts->label.items,
+		.n_labels = opts->label.n,
+		.hide = true,
+		.is_secret = sb_plan_env_is_secret };
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = { .max = SB_PLAN_RECIPE_MAX_BYTES };
+	struct sb_err why = SB_ERR_INIT;
+	char *recipe;
+
+	if (sb_workload_export(l->workload, &how, &text, &why) < 0) {
+		sb_diag_add(diags, SB_DIAG_NOTE, 0, 0, "the nodes do not keep the recipe: %s",
+				why.text);
+		return 0;
+	}
+	recipe = sb_strbuf_steal(&text);
+	if (!recipe)
+		return sb_err_nomem(err);
+	l->plan->recipe_yaml = recipe;
+	return 0;
+}
+
 int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *diags,
 		struct sb_err *err)
 {
@@ -179,6 +204,9 @@ int run_compile(struct launch *l, const struct run_opts *opts, struct sb_diags *
 	rc = sb_plan_explain(l->workload, &input, diags, &l->plan, &l->sources, err);
 	if (rc == 0 && !opts->no_lint)
 		rc = gather_facts(l, l->workload, sb_strbuf_str(&text), diags, err);
+	if (rc < 0)
+		return rc;
+	rc = keep_recipe(l, opts, diags, err);
 	if (rc < 0)
 		return rc;
 	/* Which registry a recipe came from is known here only. */

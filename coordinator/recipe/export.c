@@ -239,6 +239,10 @@ int sb_workload_export(const struct sb_workload *w, const struct sb_export_opts 
 			sections[i].write(&wr);
 	if (out->failed == -SB_E_NOMEM || wr.rc == -SB_E_NOMEM)
 		return sb_err_nomem(err);
+	if (out->failed == -SB_E_RANGE)
+		return sb_err_set(err, SB_E_RANGE,
+				"%s: expected at most %zu bytes with all options", w->recipe->path,
+				out->max);
 	if (out->failed || wr.rc)
 		return sb_err_set(err, SB_E_INVALID,
 				"%s: a value has bytes that no YAML file can have; expected UTF-8",

@@ -67,6 +67,12 @@ run_expect 0 "logs" sparkbus logs "$job" --no-follow
 like "$out" 'startup complete' "the head's log"
 run_expect 0 "logs of all ranks" sparkbus logs "$job" --rank all --no-follow
 
+run_expect 0 "the recipe of the job" sparkbus export running-recipe "$job"
+like "$out" "^# Job $job, launched from .* on spark1, spark2" "it says what of"
+printf '%s\n' "$out" >"$TESTBED_DIR/again.yaml"
+run_expect 0 "and launches the same" sparkbus run "$TESTBED_DIR/again.yaml" --dry-run --json
+is "$(json .job)" "$job" "by its id"
+
 run_expect 0 "stop" sparkbus stop "$job"
 like "$out" 'gone from the engine' "with evidence of the container"
 like "$out" 'port 8000 is closed' "and of the port"

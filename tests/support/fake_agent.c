@@ -107,6 +107,8 @@ static void answer_job(
 	if (pid)
 		kill(pid, SIGINT);
 	fill_job(a, s);
+	if (in->get_job->with_recipe)
+		s->job.recipe_yaml = a->recipe_yaml;
 	out->get_job = &s->job;
 	/* The next look finds it where the test wants it. */
 	if (a->state == SPARKBUS__JOB_STATE__JOB_STARTING)
@@ -123,6 +125,7 @@ static void answer_prepare(
 		fail("a plan of another size");
 	snprintf(a->job, sizeof(a->job), "%s", plan->job);
 	snprintf(a->recipe, sizeof(a->recipe), "%s", plan->recipe);
+	snprintf(a->recipe_yaml, sizeof(a->recipe_yaml), "%s", plan->recipe_yaml);
 	a->n_nodes = plan->n_ranks;
 	a->rank = in->prepare->rank;
 	for (size_t i = 0; i < plan->n_ranks; i++)

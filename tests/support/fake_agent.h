@@ -36,6 +36,7 @@ struct fake_agent {
 	atomic_uint counts[FAKE_TAGS];
 	/* The job that this node has a part in. */
 	char job[64], recipe[256], nodes[2][64];
+	char recipe_yaml[4096];
 	size_t n_nodes;
 	uint32_t rank;
 	_Atomic Sparkbus__JobState state;

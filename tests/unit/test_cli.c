@@ -394,6 +394,42 @@ START_TEST(a_launch_goes_from_the_recipe_to_ready)
 }
 END_TEST
 
+START_TEST(a_jobs_recipe_is_told_by_its_nodes)
+{
+	char path[256], id[16];
+	const struct result *r;
+
+	start_nodes();
+	ck_status(RUN("run", recipe, "-H", "s1,s2", "--no-follow", "-o", "dtype=half", "-o",
+				  "env.HF_TOKEN=hf_secret", "--label", "a=b", "--port", "8001"),
+			0);
+	nodes[1].state = SPARKBUS__JOB_STATE__JOB_READY;
+	snprintf(id, sizeof(id), "%.12s", nodes[0].job + strlen("sparkbus_"));
+	r = RUN("export", "running-recipe", id);
+	ck_status(r, 0);
+	ck_has(r->out, " on s1, s2. Secrets are left out.\nmodel: Qwen/Qwen3-1.7B\n");
+	ck_has(r->out, "  port: 8001\n  tensor_parallel: 2\n  dtype: half\n");
+	ck_has(r->out, "  HF_TOKEN: \"$HF_TOKEN\"\n");
+	ck_has(r->out, "  labels:\n    - a=b\n");
+	ck_assert_ptr_null(strstr(r->out, "hf_secret"));
+	/* What was saved is a recipe, and means the same job. */
+	snprintf(path, sizeof(path), "%s/again.yaml", home);
+	ck_status(RUN("export", "running-recipe", "two", "--save", path), 0);
+	r = RUN("run", path, "-H", "s1,s2", "-n", "--no-lint");
+	ck_status(r, 0);
+	ck_has(r->out, id);
+	r = RUN("export", "running-recipe", "two", "--json");
+	ck_status(r, 0);
+	ck_has(r->out, "\"port\": 8001");
+	ck_status(RUN("export", "running-recipe", "another"), 1);
+	nodes[0].recipe_yaml[0] = nodes[1].recipe_yaml[0] = '\0';
+	r = RUN("export", "running-recipe", id);
+	ck_status(r, 1);
+	ck_has(r->err, "no node that answers has its recipe");
+	stop_nodes();
+}
+END_TEST
+
 START_TEST(a_problem_on_one_node_starts_nothing)
 {
 	const struct result *r;
@@ -1315,6 +1351,7 @@ int main(void)
 	tcase_add_test(flow, a_launch_goes_from_the_recipe_to_ready);
 	tcase_add_test(flow, a_problem_on_one_node_starts_nothing);
 	tcase_add_test(flow, a_missing_image_is_fetched_first);
+	tcase_add_test(flow, a_jobs_recipe_is_told_by_its_nodes);
 	tcase_add_test(flow, a_launch_that_fails_says_why);
 	tcase_add_test(flow, ctrl_c_detaches_from_a_launch);
 	tcase_add_test(flow, ctrl_c_in_the_foreground_stops_the_job);

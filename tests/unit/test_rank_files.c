@@ -191,6 +191,11 @@ START_TEST(more_than_the_caps_is_refused)
 	files[0].content.len = SB_PLAN_FILES_MAX_BYTES + 1;
 	ck_assert_int_eq(sb_jobs_prepare(nodes[0].jobs, &request, on_prepared, NULL, NULL),
 			-SB_E_RANGE);
+	plan.ranks[0]->n_files = 0;
+	memset(big, 'x', SB_PLAN_RECIPE_MAX_BYTES + 1);
+	plan.recipe_yaml = big;
+	ck_assert_int_eq(sb_jobs_prepare(nodes[0].jobs, &request, on_prepared, NULL, NULL),
+			-SB_E_RANGE);
 	free(big);
 }
 END_TEST
