@@ -219,6 +219,15 @@ static const struct profile *find(const struct profiles *p, const char *name, st
 	return NULL;
 }
 
+/* Names and text are a stranger's. */
+static void print_line(const char *before, const char *text, size_t len)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf line = SB_STRBUF_INIT;
+
+	sb_render_clean(&line, text, len);
+	printf("%s%s\n", before, sb_strbuf_str(&line));
+}
+
 static int show(struct cli *cli, const struct profile *item, bool json, struct sb_err *err)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
@@ -236,13 +245,13 @@ static int show(struct cli *cli, const struct profile *item, bool json, struct s
 						"path", recipe_text_json(item->path), "profile",
 						recipe_yaml_json(sb_yaml_root(doc))),
 				EXIT_DONE);
-	printf("Profile: %s\nPath:    %s\n\n", item->name, item->path);
+	print_line("Profile: ", item->name, strlen(item->name));
+	print_line("Path:    ", item->path, strlen(item->path));
+	putchar('\n');
 	for (const char *at = sb_strbuf_str(&text); *at;) {
-		SB_CLEANUP(sb_strbuf_done) struct sb_strbuf line = SB_STRBUF_INIT;
 		size_t len = strcspn(at, "\n");
 
-		sb_render_clean(&line, at, len);
-		puts(sb_strbuf_str(&line));
+		print_line("", at, len);
 		at += len + (at[len] == '\n');
 	}
 	return EXIT_DONE;

@@ -237,6 +237,25 @@ START_TEST(a_recipe_of_the_cache_is_never_the_operators_own)
 }
 END_TEST
 
+START_TEST(a_profiles_name_steers_no_terminal)
+{
+	sh("mkdir -p ../benchmarking && printf 'framework: x\\033[2J\\n' > "
+	   "../benchmarking/plain.yaml && cp ../benchmarking/plain.yaml "
+	   "../benchmarking/$(printf 'a\\033[31mb').yaml");
+	ck_run("registry list-benchmark-profiles", 0);
+	ck_has("plain");
+	ck_not("\033");
+	ck_run("registry show-benchmark-profile $(printf 'a\\033[31mb')", 1);
+	ck_not("\033");
+	sh("printf 'framework: x\\n' > ../benchmarking/$(printf 'a\\033[31mb').yaml");
+	ck_run("registry show-benchmark-profile $(printf 'a\\033[31mb')", 0);
+	ck_has("Profile: a?[31mb");
+	ck_not("\033");
+	ck_run("registry show-benchmark-profile none", 1);
+	ck_has("No benchmark profile 'none'");
+}
+END_TEST
+
 /* --- the index --- */
 
 static void list_twice(char ret[OUTPUT_MAX])
@@ -363,6 +382,7 @@ int main(void)
 	tcase_add_test(tc, a_repository_comes_and_goes);
 	tcase_add_test(tc, a_registry_goes_before_what_is_bundled_under_its_name);
 	tcase_add_test(tc, a_recipe_of_the_cache_is_never_the_operators_own);
+	tcase_add_test(tc, a_profiles_name_steers_no_terminal);
 	tcase_add_test(tc, a_listing_from_the_index_is_the_same);
 	tcase_add_test(tc, a_file_that_changed_is_read_again);
 	tcase_add_loop_test(tc, a_damaged_index_is_none, 0, sb_countof(damages));
