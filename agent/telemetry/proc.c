@@ -170,18 +170,16 @@ void telemetry_parse_loadavg(const char *text, Sparkbus__CpuState *ret)
 /* "cpu  user nice system idle iowait irq softirq steal ...": guest time is in user already. */
 bool telemetry_parse_stat(const char *text, struct cpu_times *ret)
 {
-	uint64_t t[8] = { 0 };
+	uint64_t t[8] = { 0 }, all = 0;
 
 	if (sscanf(text,
 			    "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
 			    " %" SCNu64 " %" SCNu64 " %" SCNu64,
 			    &t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]) < 4)
 		return false;
-	*ret = (struct cpu_times){ 0 };
-	for (size_t i = 0; i < sb_countof(t); i++) {
-		ret->all += t[i];
-		if (i != 3 && i != 4) /* idle, iowait */
-			ret->busy += t[i];
-	}
+	for (size_t i = 0; i < sb_countof(t); i++)
+		if (__builtin_add_overflow(all, t[i], &all))
+			return false;
+	*ret = (struct cpu_times){ .all = all, .busy = all - t[3] - t[4] }; /* idle, iowait */
 	return true;
 }
