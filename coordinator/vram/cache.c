@@ -66,7 +66,8 @@ static double token_bytes(const struct layout *l, const struct sb_vram_set *set)
 
 	if (set->kind == SB_VRAM_FULL || set->kind == SB_VRAM_WINDOW)
 		return share(set->kv_heads, s->tp) *
-				(set->key_dim * s->key_bytes + set->value_dim * s->value_bytes);
+				(set->key_dim * s->key_bytes + set->value_dim * s->value_bytes) +
+				set->extra_bytes;
 	if (set->kind == SB_VRAM_LATENT)
 		return (set->latent * s->key_bytes + set->extra_bytes) / set->every;
 	return 0;

@@ -78,7 +78,20 @@ static void compressed(const struct shape_config *c, struct sb_vram_shape *s, si
 			o_rank * s->hidden;
 }
 
-static void grouped(const struct shape_config *c, struct sb_vram_shape *s, bool window,
+/* MiniMax M3 picks blocks of the cache by an index: a key more for each token of a sparse layer. */
+static double index_bytes(const struct shape_config *c, struct sb_vram_shape *s, size_t at)
+{
+	const json_t *map = shape_value(c, "sparse_attention_config");
+	const struct shape_config inner = { map, map };
+	const json_t *sparse = json_array_get(json_object_get(map, "sparse_attention_freq"), at);
+
+	if (!json_integer_value(sparse))
+		return 0;
+	s->guessed = true;
+	return shape_field(&inner, NAMES("sparse_index_dim")) * s->dtype_bytes;
+}
+
+static void grouped(const struct shape_config *c, struct sb_vram_shape *s, bool window, size_t at,
 		struct sb_vram_set *set)
 {
 	double n = heads(c),
@@ -103,6 +116,7 @@ static void grouped(const struct shape_config *c, struct sb_vram_shape *s, bool 
 	set->key_dim = dim;
 	set->value_dim = value;
 	set->window = window ? shape_window(c) : 0;
+	set->extra_bytes = index_bytes(c, s, at);
 	set->params = s->hidden * n * dim * (gated_output(c) ? 2 : 1) +
 			s->hidden * kv * (dim + value) + n * value * s->hidden;
 }
@@ -115,7 +129,7 @@ void shape_attention(const struct shape_config *c, struct sb_vram_shape *s, bool
 	else if (shape_field(c, NAMES("kv_lora_rank")))
 		latent(c, s, ret);
 	else
-		grouped(c, s, window && shape_window(c), ret);
+		grouped(c, s, window && shape_window(c), at, ret);
 }
 
 /* --- states --- */

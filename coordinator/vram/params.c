@@ -25,11 +25,13 @@ static struct feed read_feed(const struct shape_config *c, const struct sb_vram_
 	/* Squared ReLU has no gate: two matrices and not three. */
 	double matrices = word_starts(c, "mlp_hidden_act", "relu2") ? 2 : 3;
 	double inner = shape_field(c, NAMES("intermediate_size", "n_inner", "ffn_hidden_size"));
+	double inner_dense = shape_field(c, NAMES("dense_intermediate_size"));
 	double inner_moe = shape_field(c, NAMES("moe_intermediate_size", "expert_ffn_hidden_size"));
 	double n_shared = shape_field(c, NAMES("n_shared_experts", "num_shared_experts"));
 	double shared = shape_field(c,
 			NAMES("moe_shared_expert_intermediate_size",
-					"shared_expert_intermediate_size"));
+					"shared_expert_intermediate_size",
+					"shared_intermediate_size"));
 	double latent = shape_field(c, NAMES("moe_latent_size"));
 	struct feed f = { .experts = shape_field(c,
 					  NAMES("num_experts", "n_routed_experts",
@@ -39,7 +41,7 @@ static struct feed read_feed(const struct shape_config *c, const struct sb_vram_
 						"num_experts_per_token", "moe_topk",
 						"experts_per_token")) };
 
-	f.dense = matrices * s->hidden * inner;
+	f.dense = matrices * s->hidden * (inner_dense ? inner_dense : inner);
 	f.expert = matrices * (latent ? latent : s->hidden) * (inner_moe ? inner_moe : inner);
 	f.around = 2 * s->hidden * latent;
 	if (!shared && n_shared)
@@ -68,6 +70,7 @@ static bool has_experts(const struct shape_config *c, const struct feed *f, size
 	size_t step = (size_t)shape_field(
 			c, NAMES("decoder_sparse_step", "interleave_moe_layer_step"));
 	const char *pattern = shape_word(c, "hybrid_override_pattern");
+	const json_t *freq = shape_value(c, "moe_layer_freq");
 
 	if (!f->experts)
 		return false;
@@ -75,6 +78,8 @@ static bool has_experts(const struct shape_config *c, const struct feed *f, size
 		return pattern[at] == 'E';
 	if (at < (size_t)shape_field(c, NAMES("first_k_dense_replace")))
 		return false;
+	if (at < json_array_size(freq))
+		return json_integer_value(json_array_get(freq, at)) != 0;
 	if (step > 1 && (at + 1) % step != 0)
 		return false;
 	return !listed(shape_value(c, "mlp_only_layers"), at);

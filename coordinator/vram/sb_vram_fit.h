@@ -30,7 +30,7 @@ struct sb_vram_set {
 	double kv_heads, key_dim, value_dim; /* FULL, WINDOW */
 	double window;                       /* tokens */
 	double latent;                       /* LATENT: elements per token */
-	double extra_bytes; /* LATENT: bytes per token besides, of an index for sparse attention */
+	double extra_bytes; /* per token besides, of an index for sparse attention; on every rank */
 	double every;       /* LATENT: tokens that share an entry; 1 = none do */
 	double conv_dim, conv_len;          /* STATE: convolution: channels, past inputs */
 	double state_elements, state_bytes; /* STATE: elements, and bytes of one */

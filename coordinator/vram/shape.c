@@ -260,7 +260,10 @@ static void read_numbers(const struct shape_config *c, struct sb_vram_shape *s)
 	s->native_len = (int64_t)shape_field(c, len);
 	s->hidden = shape_field(c, hidden);
 	s->vocab = shape_field(c, vocab);
-	s->tied = json_is_true(shape_value(c, "tie_word_embeddings"));
+	/* Gemma's files leave out what is its family's habit. */
+	s->tied = shape_value(c, "tie_word_embeddings")
+			? json_is_true(shape_value(c, "tie_word_embeddings"))
+			: !strncmp(s->model_type, "gemma", 5);
 	s->vision = json_is_object(json_object_get(c->top, "vision_config")) ||
 			json_is_object(json_object_get(c->top, "audio_config"));
 	if (!sb_vram_dtype_bytes(*dtype ? dtype : shape_word(c, "dtype"), &s->dtype_bytes))

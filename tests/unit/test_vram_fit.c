@@ -81,6 +81,9 @@ static const struct {
 	{ "glm-4.7-flash", "47 layers: 47 latent attention", 30, 3, 0.35, 54144, "name" },
 	{ "gemma-4-26b-a4b", "30 layers: 5 full attention, 25 sliding window", 26, 4, 0.1, 20480,
 			"name" },
+	/* 60 layers of 4 x 256 elements, 57 of them with an index of 128; nobody's figure. */
+	{ "minimax-m3", "60 layers: 60 full attention", 0, 0, 0, 60 * 2048 + 57 * 256,
+			"config.json" },
 	{ "deepseek-v4-flash", "43 layers: 2 sliding window, 41 latent attention", 284, 13, 0.1, 0,
 			"name" },
 };
@@ -96,8 +99,10 @@ START_TEST(a_shape_is_what_its_maker_says)
 
 	sb_vram_shape_text(&shape, text, sizeof(text));
 	ck_assert_str_eq(text, models[_i].layers);
-	ck_assert_msg(fabs(shape.params / 1e9 / models[_i].params - 1) <= models[_i].within,
-			"%s: %.6g B parameters", models[_i].name, shape.params / 1e9);
+	ck_assert(shape.params >= shape.active && shape.active > 0);
+	if (models[_i].params)
+		ck_assert_msg(fabs(shape.params / 1e9 / models[_i].params - 1) <= models[_i].within,
+				"%s: %.6g B parameters", models[_i].name, shape.params / 1e9);
 	if (models[_i].active)
 		ck_assert_msg(fabs(active / models[_i].active - 1) <= models[_i].within * 2,
 				"%s: %.6g B active", models[_i].name, active);
