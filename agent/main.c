@@ -223,6 +223,27 @@ static int make_telemetry(struct app *app, struct sb_err *err)
 	return sb_telemetry_new(&env, &app->agent.telemetry, err);
 }
 
+static void on_network(void *ctx, const char *kind, const char *text)
+{
+	sb_log(SB_LOG_WARN, kind, "%s", text);
+	sb_events_add(((struct app *)ctx)->agent.events, kind, NULL, -1, NULL, "%s", text);
+}
+
+static int make_netconf(struct app *app, struct sb_err *err)
+{
+	struct sb_netconf_env env = {
+		.loop = app->agent.loop,
+		.state_dir = app->agent.config.state_dir,
+		.root = "",
+		.backend = app->agent.config.fabric_backend,
+		.ops = &sb_netconf_rtnetlink,
+		.say = on_network,
+		.ctx = app,
+	};
+
+	return sb_netconf_new(&env, &app->agent.netconf, err);
+}
+
 static int make_jobs(struct app *app, struct sb_err *err)
 {
 	struct sb_agent *a = &app->agent;
@@ -295,6 +316,7 @@ static int wire(struct app *app, struct sb_err *err)
 			(rc = sb_engine_seen_new(a, &a->seen, err)) < 0 ||
 			(rc = sb_pulls_new(a, &a->pulls, err)) < 0 ||
 			(rc = sb_linktests_new(app->box, &a->linktests, err)) < 0 ||
+			(rc = make_netconf(app, err)) < 0 ||
 			(rc = sb_peers_new(a->loop, app->box, &app->peers, err)) < 0 ||
 			(rc = make_bus(app, err)) < 0 || (rc = make_jobs(app, err)) < 0 ||
 			(rc = sb_guarding_new(a, app->box, &a->guarding, err)) < 0)
@@ -313,6 +335,7 @@ static void unwire(struct app *app)
 	sb_jobs_free(a->jobs);
 	sb_pulls_free(a->pulls);
 	sb_linktests_free(a->linktests);
+	sb_netconf_free(a->netconf);
 	sb_engine_seen_free(a->seen);
 	sb_rpc_free(app->rpc);
 	sb_bus_free(app->bus);

@@ -37,7 +37,7 @@ static const char defaults[] = "identity_dir: /etc/sparkbus/identity\n"
 			       "jobs: { ended_kept: 32 }\n"
 			       "guard: { mode: act, cgroup: '' }\n"
 			       "log: { level: info }\n"
-			       "fabric: { beacon: auto }\n";
+			       "fabric: { beacon: auto, backend: auto }\n";
 
 /* --- setters: one per type --- */
 
@@ -168,6 +168,19 @@ static int set_links(const struct key *key, const struct sb_yaml_doc *doc,
 	return set_text(key, doc, value, field, err);
 }
 
+static int set_backend(const struct key *key, const struct sb_yaml_doc *doc,
+		const struct sb_yaml_node *value, void *field, struct sb_err *err)
+{
+	static const char *const names[] = { "auto", "netplan", "networkd", "rtnetlink" };
+
+	for (size_t i = 0; i < sb_countof(names); i++)
+		if (strcmp(sb_yaml_str(value), names[i]) == 0)
+			return set_text(key, doc, value, field, err);
+	return sb_yaml_err(doc, value, err,
+			"%s: expected auto, netplan, networkd or rtnetlink, got \"%s\"", key->path,
+			sb_yaml_str(value));
+}
+
 struct word {
 	const char *name;
 	int value;
@@ -244,6 +257,7 @@ static const struct key keys[] = {
 	{ "guard.cgroup", set_optional_path, AT(guard_cgroup) },
 	{ "log.level", set_level, AT(log_level) },
 	{ "fabric.beacon", set_links, AT(fabric_beacon) },
+	{ "fabric.backend", set_backend, AT(fabric_backend) },
 };
 
 static void *field_of(const struct key *key, struct sb_config *config)
@@ -454,6 +468,7 @@ void sb_config_done(struct sb_config *config)
 	free(config->engine_socket);
 	free(config->hf_cache);
 	free(config->fabric_beacon);
+	free(config->fabric_backend);
 	free(config->guard_cgroup);
 	*config = (struct sb_config){ 0 };
 }

@@ -23,6 +23,7 @@ struct sb_config {
 	uint64_t guard_emergency; /* guard.emergency */
 	char *guard_cgroup;       /* guard.cgroup: "" = the machine */
 	int log_level;            /* log.level: error, warn, info, debug */
+	char *fabric_backend;     /* fabric.backend: auto, netplan, networkd, rtnetlink */
 	char *fabric_beacon;      /* fabric.beacon: auto; or off, or names of interfaces */
 };
 

@@ -24,6 +24,8 @@ HANDLER(on_pull_image);
 HANDLER(on_put_crl);
 HANDLER(on_open_linktest);
 HANDLER(on_run_linktest);
+HANDLER(on_set_network);
+HANDLER(on_confirm_network);
 
 /** Answer @call when there is something to say: true when it was answered. @last: time is up, say
  * what there is. @body is the request, which lives as long as the call. */

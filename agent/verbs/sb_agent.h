@@ -10,6 +10,7 @@
 #include "sb_guard.h"
 #include "sb_jobs.h"
 #include "sb_linktest.h"
+#include "sb_netconf.h"
 #include "sb_node.h"
 #include "sb_rpc.h"
 #include "sb_telemetry.h"
@@ -34,6 +35,7 @@ struct sb_agent {
 	struct sb_parking *parking; /* long polls that wait for something to happen */
 	struct sb_pulls *pulls;     /* image pulls under way */
 	struct sb_linktests *linktests;
+	struct sb_netconf *netconf;
 	struct sb_engine_seen *seen; /* what is known of the engine, for get_node */
 	struct sb_guarding *guarding;
 	/* Put the identity's present certificates and lists to use: listeners, peer calls. */

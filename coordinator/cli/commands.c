@@ -152,6 +152,18 @@ static const char fabric_check_details[] =
 		"finding has its cause and what to do. Exit status: 1 when one is a warning or "
 		"worse, 3 when a node did not answer or a path stayed untried.";
 
+static const char fabric_configure_details[] =
+		"Every cable gets a /24 for each of its two paths, on a switch every port and path "
+		"one; addresses that fit are kept. The nodes set them at once and write them into "
+		"a "
+		"file of their own for netplan or networkd (setting fabric.backend), which reads "
+		"it "
+		"at the next boot. Then all are tried; only if every node is heard and reaches the "
+		"others are they told to keep it. Otherwise, and whenever nobody tells them in "
+		"time, they put back what they had, by themselves, also when this command or the "
+		"agent dies. The management interface is not touched, and a node with running jobs "
+		"refuses.";
+
 /* Of commands that take any number of arguments. */
 #define TARGETS_MAX 10000
 
@@ -249,6 +261,10 @@ const struct command commands[] = {
 			.run = cmd_fabric_explain },
 	{ "fabric check", "", "measure the links, and say what is wrong", fabric_check_details,
 			OPTS(fabric_check_options, fabric_check_opts), .run = cmd_fabric_check },
+	{ "fabric configure", "", "give the fabric addresses, with a way back",
+			fabric_configure_details,
+			OPTS(fabric_configure_options, fabric_configure_opts),
+			.run = cmd_fabric_configure },
 	{ "node", NULL, "manage nodes and their certificates" },
 	{ "node add", "NAME ADDRESS", "register a node", node_add_details,
 			OPTS(node_add_options, node_opts), .min_args = 2, .max_args = 2,

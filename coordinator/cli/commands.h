@@ -158,6 +158,16 @@ struct fabric_check_opts {
 extern const struct opt fabric_check_options[];
 int cmd_fabric_check(struct cli *cli, const struct call *call);
 
+struct fabric_configure_opts {
+	struct host_opts hosts;
+	const char *network;
+	struct opt_int mtu, confirm_seconds;
+	struct opt_list address;
+	bool revert, dry_run, yes;
+};
+extern const struct opt fabric_configure_options[];
+int cmd_fabric_configure(struct cli *cli, const struct call *call);
+
 struct job_opts {
 	struct host_opts hosts;
 	bool json;

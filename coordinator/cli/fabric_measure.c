@@ -102,6 +102,21 @@ int fabric_paths_list(const struct fabric_view *view, struct fabric_paths *ret, 
 	return rc < 0 ? sb_err_nomem(err) : 0;
 }
 
+int fabric_paths_add(struct fabric_paths *paths, unsigned from, unsigned to, const char *source,
+		const char *address, const char *interface, uint32_t mtu, struct sb_err *err)
+{
+	struct fabric_path *path = add(paths, from, to);
+
+	if (!path)
+		return sb_err_nomem(err);
+	snprintf(path->source, sizeof(path->source), "%s", source);
+	snprintf(path->address, sizeof(path->address), "%s", address);
+	path->interface = interface;
+	path->mtu = mtu;
+	path->path = 1;
+	return 0;
+}
+
 /* --- trying --- */
 
 /* One stream of a path, and what its two ends are asked. */

@@ -33,6 +33,10 @@ void fabric_paths_done(struct fabric_paths *paths);
 
 /** Every way of every node to every other: by management, and by each network that they share. */
 int fabric_paths_list(const struct fabric_view *view, struct fabric_paths *ret, struct sb_err *err);
+/** One more way, over @interface of @from. Ways are tried in turns, so they are added in such an
+ * order that @from ascends within a turn, and each node calls one other. */
+int fabric_paths_add(struct fabric_paths *paths, unsigned from, unsigned to, const char *source,
+		const char *address, const char *interface, uint32_t mtu, struct sb_err *err);
 /** Try all of them: connect, and send a packet of the MTU. */
 int fabric_paths_try(struct cli *cli, const struct fabric_view *view, struct fabric_paths *paths,
 		struct sb_err *err);

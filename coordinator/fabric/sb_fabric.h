@@ -127,6 +127,21 @@ bool sb_fabric_pair_at(const struct sb_fabric *fabric, unsigned from, unsigned t
  * attachments carry (100 Gb/s a path; a function's 200 Gb/s is its port's): 0 = no link. */
 unsigned sb_fabric_expected_gbps(const struct sb_fabric *fabric, unsigned from, unsigned to);
 
+/* An address that a function should have. */
+struct sb_fabric_assignment {
+	unsigned node;
+	const char *interface; /* the report's */
+	char address[24];      /* "192.168.100.11/24" */
+};
+/** Addresses for every cabled function: a /24 for each cable (or each port on a switch) and path,
+ * so that twins are in different ones, beginning at @network ("192.168.100.0"; NULL = the first
+ * block that no node has a route into). What the functions have already is kept when it fits. Nodes
+ * have .11, .12, ... in their order. *@ret is the caller's, and empty when all is as it should be.
+ * Return: 0; -SB_E_INVALID when it is not known who is cabled to whom, or the network is none;
+ * -SB_E_RANGE for too many nodes. */
+int sb_fabric_assign(const struct sb_fabric *fabric, const char *network, uint32_t mtu,
+		struct sb_fabric_assignment **ret, size_t *ret_n, struct sb_err *err);
+
 /** A row of the decision table, for documents: NULL past the end. @ret_when (may be NULL): for
  * which topologies. */
 const char *sb_fabric_env_row(

@@ -141,6 +141,7 @@ static const struct {
 	{ "jobs:\n  ended_kept: 9999999\n", ":2:15:", "expected 0 to" },
 	{ "log:\n  level: loud\n", ":2:10:", "error, warn, info or debug" },
 	{ "fabric:\n  beacon: a/b\n", ":2:11:", "auto, off or names of interfaces" },
+	{ "fabric:\n  backend: ifupdown\n", ":2:12:", "auto, netplan, networkd or" },
 	{ "fabric:\n  beacon: ''\n", ":2:11:", "auto, off or names of interfaces" },
 	{ "fabric:\n  beacon: eth0,\n", ":2:11:", "auto, off or names of interfaces" },
 	{ "fabric:\n  beacon: averyverylongname\n", ":2:11:", "auto, off or names" },

@@ -533,6 +533,131 @@ START_TEST(it_says_why_there_is_no_fabric)
 }
 END_TEST
 
+/* --- addresses --- */
+
+static const char *assigned(const struct sb_fabric_assignment *list, size_t n, unsigned node,
+		const char *interface)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i].node == node && !strcmp(list[i].interface, interface))
+			return list[i].address;
+	return "-";
+}
+
+/* Cables are in and verbs active, but nobody has an address; agents hear each other. */
+static struct world *unconfigured(struct world *w)
+{
+	for (size_t node = 0; node < w->n; node++)
+		for (unsigned i = 0; i < FUNCS; i++)
+			w->m[node].f[i].link.n_addresses = 0;
+	return w;
+}
+
+START_TEST(twins_get_networks_of_their_own)
+{
+	struct world *w = unconfigured(one_cable());
+	SB_CLEANUP(sb_freep) struct sb_fabric_assignment *list = NULL;
+	struct sb_err err = SB_ERR_INIT;
+	size_t n = 0;
+
+	hears(w, 0, 1, 1, 1);
+	hears(w, 1, 3, 0, 3);
+	derive(w);
+	ck_assert_int_eq(sb_fabric_assign(w->fabric, NULL, 9000, &list, &n, &err), 0);
+	ck_assert_uint_eq(n, 4);
+	ck_assert_str_eq(assigned(list, n, 0, "enp1s0f1np1"), "192.168.100.11/24");
+	ck_assert_str_eq(assigned(list, n, 1, "enp1s0f1np1"), "192.168.100.12/24");
+	ck_assert_str_eq(assigned(list, n, 0, "enP2p1s0f1np1"), "192.168.101.11/24");
+	ck_assert_str_eq(assigned(list, n, 1, "enP2p1s0f1np1"), "192.168.101.12/24");
+	done(w);
+}
+END_TEST
+
+START_TEST(every_cable_of_a_ring_has_two_networks)
+{
+	struct world *w = unconfigured(ring(3));
+	SB_CLEANUP(sb_freep) struct sb_fabric_assignment *list = NULL;
+	struct sb_err err = SB_ERR_INIT;
+	size_t n = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		hears(w, i, 0, (i + 1) % 3, 1);
+		hears(w, (i + 1) % 3, 1, i, 0);
+	}
+	derive(w);
+	ck_assert_int_eq(sb_fabric_topology(w->fabric), SB_TOPOLOGY_RING);
+	ck_assert_int_eq(sb_fabric_assign(w->fabric, "10.7.0.0", 9000, &list, &n, &err), 0);
+	ck_assert_uint_eq(n, 12);
+	for (size_t i = 0; i < n; i++) { /* six networks of two ends */
+		unsigned ends = 0;
+
+		for (size_t k = 0; k < n; k++)
+			ends += strcspn(list[i].address, ".") &&
+					!strncmp(list[i].address, list[k].address, 7);
+		ck_assert_uint_eq(ends, 2);
+		ck_assert(!strncmp(list[i].address, "10.7.", 5));
+	}
+	done(w);
+}
+END_TEST
+
+START_TEST(what_fits_is_kept_and_routes_are_avoided)
+{
+	struct world *w = one_cable();
+	SB_CLEANUP(sb_freep) struct sb_fabric_assignment *list = NULL;
+	struct sb_err err = SB_ERR_INIT;
+	size_t n = 9;
+
+	derive(w);
+	ck_assert_int_eq(sb_fabric_assign(w->fabric, NULL, 9000, &list, &n, &err), 0);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(sb_fabric_assign(w->fabric, NULL, 1500, &list, &n, &err), 0);
+	ck_assert_uint_eq(n, 4); /* another MTU */
+	free(sb_steal(list));
+	lan_overlaps(w); /* 192.168.0.0/16 is the office's */
+	derive(w);
+	ck_assert_int_eq(sb_fabric_assign(w->fabric, NULL, 1500, &list, &n, &err), 0);
+	ck_assert_str_eq(assigned(list, n, 0, "enp1s0f1np1"), "10.100.0.11/24");
+	free(sb_steal(list));
+	ck_assert_int_eq(sb_fabric_assign(w->fabric, "192.168.5.0", 1500, &list, &n, &err),
+			-SB_E_INVALID);
+	ck_assert_int_eq(sb_fabric_assign(w->fabric, "10.1.1.1", 1500, &list, &n, &err),
+			-SB_E_INVALID);
+	done(w);
+}
+END_TEST
+
+START_TEST(without_cables_there_is_no_plan)
+{
+	struct world *w = unconfigured(one_cable());
+	struct sb_fabric_assignment *list = NULL;
+	struct sb_err err = SB_ERR_INIT;
+	size_t n = 0;
+
+	derive(w); /* nobody listens */
+	ck_assert_int_eq(sb_fabric_assign(w->fabric, NULL, 9000, &list, &n, &err), -SB_E_INVALID);
+	ck_assert(*err.hint);
+	done(w);
+}
+END_TEST
+
+START_TEST(a_switch_has_a_network_per_port_and_path) /* 0: one port each, 1: both */
+{
+	struct world *w = on_switch(_i);
+	SB_CLEANUP(sb_freep) struct sb_fabric_assignment *list = NULL;
+	struct sb_err err = SB_ERR_INIT;
+	size_t n = 0;
+
+	derive(w);
+	ck_assert_int_eq(sb_fabric_assign(w->fabric, "10.7.0.0", 9000, &list, &n, &err), 0);
+	ck_assert_uint_eq(n, _i ? 16 : 8);
+	ck_assert_str_eq(assigned(list, n, 3, "enp1s0f1np1"), _i ? "10.7.2.14/24" : "10.7.0.14/24");
+	ck_assert_str_eq(assigned(list, n, 3, "enP2p1s0f1np1"),
+			_i ? "10.7.3.14/24" : "10.7.1.14/24");
+	done(w);
+}
+END_TEST
+
 START_TEST(too_many_nodes_are_an_error)
 {
 	struct sb_fabric *fabric = NULL;
@@ -585,6 +710,11 @@ int main(void)
 	tcase_add_test(tc, without_a_gateway_the_registered_address_tells);
 	tcase_add_test(tc, a_node_known_by_a_name_has_its_wired_interface);
 	tcase_add_loop_test(tc, it_says_why_there_is_no_fabric, 0, sb_countof(reasons));
+	tcase_add_test(tc, twins_get_networks_of_their_own);
+	tcase_add_test(tc, every_cable_of_a_ring_has_two_networks);
+	tcase_add_test(tc, what_fits_is_kept_and_routes_are_avoided);
+	tcase_add_test(tc, without_cables_there_is_no_plan);
+	tcase_add_loop_test(tc, a_switch_has_a_network_per_port_and_path, 0, 2);
 	tcase_add_test(tc, too_many_nodes_are_an_error);
 	tcase_add_test(tc, every_row_of_the_table_says_when_and_why);
 	suite_add_tcase(s, tc);
