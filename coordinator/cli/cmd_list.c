@@ -2,6 +2,8 @@
  * with -v; the others are shown all the same. */
 #include <string.h>
 
+#include "families.h"
+#include "list_table.h"
 #include "recipe_index.h"
 #include "registries.h"
 
@@ -10,6 +12,10 @@
 const struct opt list_options[] = {
 	{ OPT_TEXT, 0, "registry", NULL, "NAME", "of this registry only; 'local' is this folder",
 			offsetof(struct list_opts, registry) },
+	{ OPT_TEXT, 0, "family", NULL, "NAME", "models of this family only: qwen, gemma, ...",
+			offsetof(struct list_opts, family) },
+	{ OPT_INT, 0, "nodes", NULL, "N", "only those for which N nodes are enough",
+			offsetof(struct list_opts, nodes), 1, 1024 },
 	{ OPT_TEXT, 0, "runtime", NULL, "NAME", "for this runtime only; 'vllm' is every vllm-...",
 			offsetof(struct list_opts, runtime) },
 	{ OPT_FLAG, 'a', "all", NULL, NULL, "of hidden registries, too",
@@ -22,7 +28,9 @@ struct listing {
 	const struct list_opts *opts;
 	const char *query; /* NULL = all */
 	struct recipe_index *index;
-	struct sb_table table;
+	struct families *families;
+	const struct recipe_list *list;
+	struct list_table *table;
 	json_t *good, *bad;
 	size_t n_good, n_bad;
 };
@@ -48,14 +56,28 @@ static bool has_text(const char *text, const char *query)
 	return !query || strcasestr(text, query);
 }
 
-static bool is_wanted(const struct listing *l, const struct recipe_source *source,
-		const struct recipe_facts *facts)
+/* "vllm" is every "vllm-...". */
+static bool is_runtime(const char *runtime, const char *want)
 {
-	const char *want = l->opts->runtime, *runtime = facts->runtime;
-	const char *slash = strrchr(source->path, '/');
-	size_t len = want ? strlen(want) : 0;
+	size_t len = strlen(want);
 
-	if (want && (strncmp(runtime, want, len) || (runtime[len] && runtime[len] != '-')))
+	return !strncmp(runtime, want, len) && (!runtime[len] || runtime[len] == '-');
+}
+
+static bool are_enough(int64_t nodes, const struct recipe_facts *facts)
+{
+	return atoi(facts->nodes) <= nodes && atoi(facts->tp) <= nodes;
+}
+
+static bool is_wanted(const struct listing *l, const struct recipe_source *source,
+		const struct recipe_facts *facts, const char *family)
+{
+	const struct list_opts *opts = l->opts;
+	const char *slash = strrchr(source->path, '/');
+
+	if ((opts->runtime && !is_runtime(facts->runtime, opts->runtime)) ||
+			(opts->family && (!family || strcmp(family, opts->family) != 0)) ||
+			(opts->nodes.text && !are_enough(opts->nodes.value, facts)))
 		return false;
 	return has_text(source->name, l->query) ||
 			has_text(slash ? slash + 1 : source->path, l->query) ||
@@ -73,26 +95,49 @@ static const char *cell(const char *text, char buf[CELL_MAX_BYTES + 2])
 	return buf;
 }
 
-static void add_good(struct listing *l, const struct recipe_source *source,
-		const struct recipe_facts *facts)
+static const char *stem_of(const struct recipe_source *source)
 {
-	char cells[5][CELL_MAX_BYTES + 2];
+	const char *slash = source->name[0] == '@' ? strchr(source->name, '/') : NULL;
+
+	return slash ? slash + 1 : source->name;
+}
+
+/* A bundled recipe needs no registry before its name unless another has that name, too. */
+static const char *shown_name(const struct listing *l, const struct recipe_source *source)
+{
+	if (strcmp(recipe_registry(source), BUNDLED_REGISTRY) != 0)
+		return source->name;
+	for (size_t i = 0; i < l->list->n; i++)
+		if (&l->list->items[i] != source &&
+				!strcmp(stem_of(&l->list->items[i]), stem_of(source)))
+			return source->name;
+	return stem_of(source);
+}
+
+static void add_good(struct listing *l, const struct recipe_source *source,
+		const struct recipe_facts *facts, const char *family)
+{
+	char cells[4][CELL_MAX_BYTES + 2];
 
 	l->n_good++;
 	if (l->opts->json) {
 		json_t *json = recipe_place_json(source), *more = json_loads(facts->json, 0, NULL);
 
 		json_object_update(json, more);
+		json_object_set_new(json, "family", family ? json_string(family) : json_null());
 		json_decref(more);
 		json_array_append_new(l->good, json);
 		return;
 	}
-	sb_table_row(&l->table,
-			(const char *const[]){ source->name, cell(facts->runtime, cells[0]),
-					cell(facts->tp, cells[1]), facts->nodes,
-					cell(facts->gpu_mem, cells[2]),
-					cell(facts->model, cells[3]),
-					cell(recipe_registry(source), cells[4]) });
+	list_table_add(l->table, source->origin.kind == SB_ORIGIN_PATH, family,
+			(const char *const[LIST_CELL_COUNT_]){
+					[LIST_NAME] = shown_name(l, source),
+					[LIST_RUNTIME] = cell(facts->runtime, cells[0]),
+					[LIST_TP] = cell(facts->tp, cells[1]),
+					[LIST_NODES] = facts->nodes,
+					[LIST_GPU_MEM] = cell(facts->gpu_mem, cells[2]),
+					[LIST_MODEL] = cell(facts->model, cells[3]),
+			});
 }
 
 static void add_bad(struct listing *l, const struct recipe_source *source, const char *why)
@@ -107,10 +152,12 @@ static void add_bad(struct listing *l, const struct recipe_source *source, const
 static void take(struct listing *l, const struct recipe_source *source,
 		const struct recipe_facts *facts)
 {
+	const char *family = families_of(l->families, facts->model);
+
 	if (*facts->error)
 		add_bad(l, source, facts->error);
-	else if (is_wanted(l, source, facts))
-		add_good(l, source, facts);
+	else if (is_wanted(l, source, facts, family))
+		add_good(l, source, facts, family);
 }
 
 static void take_good(
@@ -180,20 +227,42 @@ static int no_registry(const struct listing *l, const struct recipe_list *list, 
 	return -SB_E_NOT_FOUND;
 }
 
+static int check_family(const struct listing *l, struct sb_err *err)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf names = SB_STRBUF_INIT;
+	const char *name;
+
+	if (!l->opts->family)
+		return 0;
+	for (size_t i = 0; (name = families_at(l->families, i)); i++) {
+		if (!strcmp(name, l->opts->family))
+			return 0;
+		sb_strbuf_addf(&names, "%s%s", i ? ", " : "", name);
+	}
+	return sb_err_set(err, SB_E_NOT_FOUND, "No family '%s'; there are: %s", l->opts->family,
+			names.len ? sb_strbuf_str(&names) : "none");
+}
+
 static int fill(struct listing *l, struct cli *cli, struct sb_err *err)
 {
 	SB_CLEANUP(recipe_list_done) struct recipe_list list = { 0 };
 	bool any = !l->opts->registry || !strcmp(l->opts->registry, "local");
 	bool hidden = l->opts->all || l->opts->registry;
-	int rc = recipe_list_scope(hidden ? RECIPES_HIDDEN : RECIPES_VISIBLE, registries_warn, cli,
-			&list, err);
+	int rc = families_load(recipe_bundled_root(), &l->families, err);
 
+	if (rc == 0)
+		rc = check_family(l, err);
+	if (rc == 0)
+		rc = recipe_list_scope(hidden ? RECIPES_HIDDEN : RECIPES_VISIBLE, registries_warn,
+				cli, &list, err);
+	l->list = &list;
 	for (size_t i = 0; rc == 0 && i < list.n; i++) {
 		if (l->opts->registry && strcmp(recipe_registry(&list.items[i]), l->opts->registry))
 			continue;
 		any = true;
 		add(l, &list.items[i]);
 	}
+	l->list = NULL;
 	return rc == 0 && !any ? no_registry(l, &list, err) : rc;
 }
 
@@ -216,7 +285,7 @@ static void print_bad(const struct cli *cli, const struct listing *l)
 
 static int print(const struct cli *cli, const struct listing *l, struct sb_err *err)
 {
-	int rc = sb_table_print(&l->table, stdout, err);
+	int rc = list_table_print(l->table, stdout, err);
 
 	if (rc < 0)
 		return rc;
@@ -233,8 +302,6 @@ static int print(const struct cli *cli, const struct listing *l, struct sb_err *
 
 int cmd_list(struct cli *cli, const struct call *call)
 {
-	static const char *const headers[] = { "NAME", "RUNTIME", "TP", "NODES", "GPU MEM", "MODEL",
-		"REGISTRY" };
 	struct listing l = { .opts = call->opts,
 		.query = call->n_args ? call->args[0] : NULL,
 		.good = json_array(),
@@ -243,7 +310,7 @@ int cmd_list(struct cli *cli, const struct call *call)
 	int status = EXIT_DONE, rc;
 
 	l.index = recipe_index_open();
-	sb_table_init(&l.table, headers, sb_countof(headers));
+	l.table = list_table_new();
 	rc = fill(&l, cli, &err);
 	if (rc == 0 && l.opts->json)
 		status = cli_json(cli, json_pack("{s:O, s:O}", "recipes", l.good, "bad", l.bad),
@@ -251,7 +318,8 @@ int cmd_list(struct cli *cli, const struct call *call)
 	else if (rc == 0)
 		rc = print(cli, &l, &err);
 	recipe_index_close(l.index);
-	sb_table_done(&l.table);
+	list_table_free(l.table);
+	families_free(l.families);
 	json_decref(l.good);
 	json_decref(l.bad);
 	return rc < 0 ? cli_fail(cli, &err) : status;

@@ -176,7 +176,8 @@ extern const struct opt job_show_options[];
 int cmd_job_show(struct cli *cli, const struct call *call);
 
 struct list_opts {
-	const char *registry, *runtime;
+	const char *registry, *family, *runtime;
+	struct opt_int nodes;
 	bool all, json;
 };
 extern const struct opt list_options[];

@@ -3,6 +3,7 @@
  * only means fewer candidates. */
 #include <string.h>
 
+#include "families.h"
 #include "registries.h"
 #include "sb_runtime.h"
 
@@ -115,6 +116,16 @@ static void offer_registries(struct completer *c)
 	}
 }
 
+static void offer_families(struct completer *c)
+{
+	SB_CLEANUP(families_freep) struct families *families = NULL;
+
+	if (families_load(recipe_bundled_root(), &families, NULL) < 0)
+		return;
+	for (size_t i = 0; families_at(families, i); i++)
+		offer(c, families_at(families, i), NULL);
+}
+
 static void offer_runtimes(struct completer *c)
 {
 	const struct sb_runtime *runtime;
@@ -210,6 +221,7 @@ static const struct {
 	{ "remove-host", NULL, offer_node_list },
 	{ "registry", NULL, offer_registries },
 	{ "runtime", NULL, offer_runtimes },
+	{ "family", NULL, offer_families },
 	{ NULL, "FILE", offer_files },
 	{ NULL, "DIR", offer_files },
 };

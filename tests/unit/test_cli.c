@@ -835,14 +835,11 @@ START_TEST(recipes_are_listed_and_bad_ones_counted)
 	r = RUN("list");
 	ck_status(r, 0);
 	ck_assert_str_eq(r->out,
-			"NAME             RUNTIME           TP  NODES  GPU MEM  MODEL     "
-			"REGISTRY\n"
-			"mine             sglang            -   1      -        me/mine   local\n"
-			"@extra/llama     llama-cpp         -   1      -        org/m:Q4  extra\n"
-			"@official/qwen3  vllm-distributed  1   1      0.3      Q/three   "
-			"official\n"
-			"@official/ray    vllm-ray          -   2      -        org/big   "
-			"official\n"
+			"NAME             RUNTIME           TP  NODES  GPU MEM  MODEL\n"
+			"mine             sglang            -   1      -        me/mine\n"
+			"@extra/llama     llama-cpp         -   1      -        org/m:Q4\n"
+			"@official/qwen3  vllm-distributed  1   1      0.3      Q/three\n"
+			"@official/ray    vllm-ray          -   2      -        org/big\n"
 			"\n4 recipes; 2 files are not a good recipe (-v says why)\n");
 	r = RUN("recipe", "list", "-v");
 	ck_has(r->out, "  @official/broken: ");
@@ -852,12 +849,82 @@ START_TEST(recipes_are_listed_and_bad_ones_counted)
 	ck_has(RUN("list", "--runtime", "vllm")->out, "\n2 recipes");
 	ck_has(RUN("list", "--runtime", "vllm-ray")->out, "\n1 recipe;");
 	ck_has(RUN("list", "--registry", "local")->out, "\n1 recipe; 1 file is");
+	ck_has(RUN("list", "--nodes", "1")->out, "\n3 recipes");
+	ck_has(RUN("list", "--nodes", "2")->out, "\n4 recipes");
+	ck_status(RUN("list", "--nodes", "0"), 2);
+	ck_has(RUN("list", "--family", "qwen")->err, "No family 'qwen'; there are: none");
 	r = RUN("list", "--registry", "offical");
 	ck_status(r, 1);
 	ck_has(r->err, "there are: local, extra, official");
 	/* Text from a file does not drive the terminal. */
 	write_file("odd\033[2J.yaml", "model: a/b\ncontainer: c\nruntime: vllm\n");
 	ck_not(RUN("list")->out, "\033");
+}
+END_TEST
+
+/* Files of this folder, then the families, then the rest. A bundled recipe has its registry before
+ * its name only where another has the same name. */
+START_TEST(recipes_are_listed_by_family)
+{
+	static const char vllm[] = "container: img:1\nruntime: vllm\n";
+	static const char *const files[][2] = {
+		{ "qwen/big.yaml", "model: Q/Qwen3-Big\ndefaults: {tensor_parallel: 4}\n" },
+		{ "qwen/small.yaml", "model: Q/Qwen3-Small\n" },
+		{ "gemma/dup.yaml", "model: g/Gemma-9\n" },
+		{ "official/qwen3-pub.yaml", "model: Q/qwen3\n" },
+	};
+	const struct result *r;
+	json_t *json;
+
+	make_recipes();
+	write_file("../recipes/families.yaml", "qwen: [\"*qwen*\"]\ngemma: [\"*gemma*\"]\n");
+	write_file("dup.yaml", "model: me/other\nruntime: vllm\ncontainer: img:1\n");
+	for (size_t i = 0; i < sb_countof(files); i++) {
+		char path[128], text[256];
+
+		snprintf(path, sizeof(path), "../recipes/%s", files[i][0]);
+		*strrchr(path, '/') = '\0';
+		ck_assert_int_eq(sb_fs_mkdirs(path, 0700, NULL), 0);
+		snprintf(path, sizeof(path), "../recipes/%s", files[i][0]);
+		snprintf(text, sizeof(text), "%s%s", files[i][1], vllm);
+		write_file(path, text);
+	}
+	r = RUN("list");
+	ck_status(r, 0);
+	ck_assert_str_eq(r->out,
+			"NAME                   RUNTIME           TP  NODES  GPU MEM  MODEL\n"
+			"this folder\n"
+			"  dup                  vllm-distributed  -   1      -        me/other\n"
+			"  mine                 sglang            -   1      -        me/mine\n"
+			"gemma\n"
+			"  @bundled/dup         vllm-distributed  -   1      -        g/Gemma-9\n"
+			"qwen\n"
+			"  big                  vllm-distributed  4   1      -        Q/Qwen3-Big\n"
+			"  small                vllm-distributed  -   1      -        "
+			"Q/Qwen3-Small\n"
+			"  @official/qwen3-pub  vllm-distributed  -   1      -        Q/qwen3\n"
+			"others\n"
+			"  @extra/llama         llama-cpp         -   1      -        org/m:Q4\n"
+			"  @official/qwen3      vllm-distributed  1   1      0.3      Q/three\n"
+			"  @official/ray        vllm-ray          -   2      -        org/big\n"
+			"\n9 recipes; 2 files are not a good recipe (-v says why)\n");
+	ck_has(RUN("show", "small", "--no-vram")->out, "Name:         @bundled/small\n");
+	r = RUN("search", "big", "--family", "qwen");
+	ck_has(r->out, "  big ");
+	ck_not(r->out, "others");
+	ck_has(r->out, "\n1 recipe");
+	ck_has(RUN("list", "--nodes", "3", "--family", "qwen")->out, "\n2 recipes");
+	r = RUN("list", "--family", "quen");
+	ck_status(r, 1);
+	ck_has(r->err, "No family 'quen'; there are: gemma, qwen");
+	r = RUN("list", "--json", "--family", "gemma");
+	json = json_loads(r->out, 0, NULL);
+	ck_assert_uint_eq(json_array_size(json_object_get(json, "recipes")), 1);
+	ck_assert_str_eq(json_string_value(json_object_get(
+					 json_array_get(json_object_get(json, "recipes"), 0),
+					 "family")),
+			"gemma");
+	json_decref(json);
 }
 END_TEST
 
@@ -1333,6 +1400,7 @@ int main(void)
 	tcase_add_test(words, hooks_that_act_here_are_shown_and_asked_about);
 	tcase_add_test(words, bundled_recipes_are_found_by_name);
 	tcase_add_test(words, recipes_are_listed_and_bad_ones_counted);
+	tcase_add_test(words, recipes_are_listed_by_family);
 	tcase_add_test(words, recipes_are_searched);
 	tcase_add_test(words, a_mistyped_recipe_is_guessed);
 	tcase_add_test(words, memory_is_estimated_from_the_cache);

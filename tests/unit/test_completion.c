@@ -48,6 +48,7 @@ static void make_home(void)
 	testdir_make();
 	write_file("recipes/extra/llama.yaml", recipe);
 	write_file("recipes/official/qwen3-small.yaml", recipe);
+	write_file("recipes/families.yaml", "glm: [x]\ngemma: [y]\nqwen: [z]\n");
 	write_file("here/mine.yaml", recipe);
 	write_file("here/only-here.txt", "");
 	write_file("here/$(touch gone).yaml", recipe);
@@ -99,6 +100,7 @@ static const struct {
 	{ "status --hosts-file ''", ":files " },
 	{ "list --registry ''", "local extra official " },
 	{ "list --runtime ll", "llama-cpp " },
+	{ "list --family g", "gemma glm " },
 	{ "run -- -", ":files " },
 	{ "completion ''", "bash zsh fish " },
 	{ "-v sta", "status " },
