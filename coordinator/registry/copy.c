@@ -61,6 +61,7 @@ static int prune(const char *root, const char *dir, struct reg_copy *ret, struct
 
 struct contents {
 	const struct reg_set *set;
+	uint64_t max_bytes;
 	bool present[REG_SET_MAX]; /* of the set's folders */
 	size_t files;
 	uint64_t bytes;
@@ -93,9 +94,9 @@ static int take_entry(struct contents *c, const char *line, struct sb_err *err)
 	c->bytes += size;
 	if (c->files > REG_FILES_MAX)
 		return sb_err_set(err, SB_E_RANGE, "more than %u files", REG_FILES_MAX);
-	if (size > REG_FILE_BYTES_MAX || c->bytes > REG_TREE_BYTES_MAX)
-		return sb_err_set(err, SB_E_RANGE, "%s: over the %llu MiB that a registry may have",
-				tab + 1, (unsigned long long)(REG_TREE_BYTES_MAX >> 20));
+	if (size > c->max_bytes || c->bytes > c->max_bytes)
+		return sb_err_set(err, SB_E_RANGE, "%s: with it, over the %llu bytes allowed",
+				tab + 1, (unsigned long long)c->max_bytes);
 	mark_present(c, tab + 1);
 	return 0;
 }
@@ -204,7 +205,7 @@ int reg_copy(const struct sb_registry_store *store, const char *url, const struc
 {
 	SB_CLEANUP(sb_freep)
 	char *git_dir = sb_fs_join(scratch, "git"), *tree = sb_fs_join(scratch, "tree");
-	struct contents contents = { .set = set };
+	struct contents contents = { .set = set, .max_bytes = store->max_bytes };
 	struct reg_copy copy = { 0 };
 	struct reg_git git = { .limit_ms = store->fetch_ms, .git_dir = git_dir, .work_tree = tree };
 	struct reg_url parts;

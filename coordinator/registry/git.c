@@ -92,9 +92,9 @@ static int lay_out(const struct reg_git *git, struct words *w)
 	return rc;
 }
 
-static void child(const struct words *w, int out, int message)
+static void child(const struct words *w, rlim_t bytes, int out, int message)
 {
-	const struct rlimit file = { REG_TREE_BYTES_MAX, REG_TREE_BYTES_MAX }, core = { 0 };
+	const struct rlimit file = { bytes, bytes }, core = { 0 };
 	int null = open("/dev/null", O_RDONLY);
 	sigset_t none;
 
@@ -136,7 +136,7 @@ static void running_done(struct running *r)
 	sb_strbuf_done(&r->said);
 }
 
-static int start(const struct words *w, struct running *r, struct sb_err *err)
+static int start(const struct words *w, rlim_t bytes, struct running *r, struct sb_err *err)
 {
 	SB_CLEANUP(sb_closep) int out = -1;
 	SB_CLEANUP(sb_closep) int message = -1;
@@ -153,7 +153,7 @@ static int start(const struct words *w, struct running *r, struct sb_err *err)
 	message = pipes[3];
 	r->pid = fork();
 	if (r->pid == 0)
-		child(w, out, message);
+		child(w, bytes, out, message);
 	if (r->pid < 0)
 		return sb_err_errno(err, errno, "run git");
 	setpgid(r->pid, r->pid);
@@ -228,7 +228,16 @@ static const char *reason(char *said)
 	return *best ? best : last;
 }
 
-static int judge(const struct reg_git *git, struct running *r, struct sb_err *err)
+/* A file over the limit: git itself was ended, or a helper of its, which it tells. */
+static bool is_too_large(const struct running *r)
+{
+	return (WIFSIGNALED(r->status) && WTERMSIG(r->status) == SIGXFSZ) ||
+			strstr(sb_strbuf_str(&r->said), "died of signal 25") ||
+			strstr(sb_strbuf_str(&r->said), "File too large");
+}
+
+static int judge(const struct sb_registry_store *store, const struct reg_git *git,
+		struct running *r, struct sb_err *err)
 {
 	SB_CLEANUP(sb_freep) char *said = strdup(sb_strbuf_str(&r->said));
 	const char *why = said ? reason(said) : "";
@@ -240,10 +249,12 @@ static int judge(const struct reg_git *git, struct running *r, struct sb_err *er
 		rc = sb_err_set(err, SB_E_UNSUPPORTED, "there is no git on this machine");
 		return sb_err_hint(err, rc, "install the package git");
 	}
+	if (is_too_large(r))
+		return sb_err_set(err, SB_E_RANGE, "git %s: over the %llu bytes allowed",
+				git->argv[0], (unsigned long long)store->max_bytes);
 	if (WIFSIGNALED(r->status))
-		return sb_err_set(err, WTERMSIG(r->status) == SIGXFSZ ? SB_E_RANGE : SB_E_INTERNAL,
-				"git %s: ended by signal %d (%s)", git->argv[0],
-				WTERMSIG(r->status), strsignal(WTERMSIG(r->status)));
+		return sb_err_set(err, SB_E_INTERNAL, "git %s: ended by signal %d (%s)",
+				git->argv[0], WTERMSIG(r->status), strsignal(WTERMSIG(r->status)));
 	rc = sb_err_set(err, SB_E_INVALID, "git %s: %s", git->argv[0],
 			*why ? why : "failed without a word");
 	if (strstr(why, "could not read Username") || strstr(why, "Authentication failed") ||
@@ -271,8 +282,8 @@ int reg_git(const struct sb_registry_store *store, const struct reg_git *git, st
 	if (reg_stopped(store))
 		return sb_err_set(err, SB_E_CANCELLED, "interrupted");
 	r.until = sb_now_boot_ms() + git->limit_ms;
-	rc = start(&w, &r, err);
+	rc = start(&w, store->max_bytes, &r, err);
 	if (rc == 0)
 		rc = wait_for(store, git, &r, err);
-	return rc < 0 ? rc : judge(git, &r, err);
+	return rc < 0 ? rc : judge(store, git, &r, err);
 }

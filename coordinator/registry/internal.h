@@ -34,6 +34,7 @@ const char *reg_scheme_text(enum reg_scheme scheme);
 #define REG_FILE_MODE     0600
 #define REG_FETCH_MS      120000u
 #define REG_ASK_MS        30000u
+#define REG_BYTES_MAX     ((uint64_t)256 << 20)
 #define REG_URL_DIGITS    12
 #define REG_SET_DIGITS    8
 #define REG_COMMIT_DIGITS SB_REGISTRY_COMMIT_DIGITS
@@ -46,6 +47,7 @@ struct sb_registry_store {
 	char *config, *cache;
 	bool allow_file;
 	unsigned fetch_ms, ask_ms;
+	uint64_t max_bytes;
 	bool (*stopped)(void);
 };
 
@@ -66,8 +68,6 @@ int reg_inside(const char *root, const char *sub, char **ret, struct sb_err *err
 
 /* --- git.c --- */
 
-#define REG_TREE_BYTES_MAX ((uint64_t)256 << 20) /* also of a pack, or of anything git writes */
-
 struct reg_git {
 	const char *const *argv;         /* NULL-terminated, without "git" */
 	enum reg_scheme scheme;          /* the only one that git may use */
@@ -82,7 +82,6 @@ int reg_git(const struct sb_registry_store *store, const struct reg_git *git, st
 
 #define REG_SET_MAX         32 /* folders of one repository; with more, all of it is taken */
 #define REG_FILES_MAX       20000u
-#define REG_FILE_BYTES_MAX  ((uint64_t)64 << 20)
 #define REG_MANIFEST_FOLDER ".sparkrun"
 
 /* Folders of a repository; sorted, or "." alone. Borrowed. */

@@ -86,6 +86,7 @@ struct sb_registry_options {
 	bool allow_file;       /* repositories on this machine's disk */
 	unsigned fetch_ms;     /* longest fetch of one repository; 0 = 120 s */
 	unsigned ask_ms;       /* longest question to a server; 0 = 30 s */
+	uint64_t max_bytes;    /* of a copy, and of what git writes into a file; 0 = 256 MiB */
 	bool (*stopped)(void); /* asked ten times a second, on any thread; NULL = never */
 };
 struct sb_registry_store;

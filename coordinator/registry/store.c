@@ -49,6 +49,7 @@ int sb_registry_open(const struct sb_registry_options *options, struct sb_regist
 	store->allow_file = options->allow_file;
 	store->fetch_ms = options->fetch_ms ? options->fetch_ms : REG_FETCH_MS;
 	store->ask_ms = options->ask_ms ? options->ask_ms : REG_ASK_MS;
+	store->max_bytes = options->max_bytes ? options->max_bytes : REG_BYTES_MAX;
 	store->stopped = options->stopped;
 	store->config = strdup(options->config);
 	if (options->cache)

@@ -450,6 +450,35 @@ START_TEST(too_many_files_are_refused)
 }
 END_TEST
 
+/* Of what nobody could compress: one large file, and many that are large together. */
+START_TEST(too_many_bytes_are_refused)
+{
+	const struct sb_registry_options options = {
+		.config = config, .cache = cache, .allow_file = true, .max_bytes = 200000
+	};
+	SB_CLEANUP(sb_registry_closep) struct sb_registry_store *store = NULL;
+	SB_CLEANUP(sb_registry_list_done) struct sb_registry_list list = { 0 };
+	struct sb_registry_update update;
+
+	make_repo();
+	ck_assert_int_eq(sb_registry_open(&options, &store, NULL), 0);
+	list = list_of_repo();
+	sh("cd repo && head -c 150000 /dev/urandom > unasked && git add -A && git commit -qm some");
+	update = update_all(store, &list);
+	ck_assert_msg(!update.failed, "%s", update.err.text);
+	sh(_i ? "cd repo && head -c 300000 /dev/urandom > unasked && git add -A && "
+		"git commit -qm large"
+	      : "cd repo && cp unasked r/one && cp unasked r/two && git add -A && "
+		"git commit -qm many");
+	update = update_all(store, &list);
+	ck_assert(update.failed && update.had_copy);
+	ck_assert_int_eq(update.err.code, SB_E_RANGE);
+	ck_assert_msg(strstr(update.err.text, "over the 200000 bytes allowed") != NULL, "%s",
+			update.err.text);
+	ck_assert_str_eq(see("ls -d _url_*/fetch-* 2>/dev/null"), "");
+}
+END_TEST
+
 START_TEST(files_of_this_disk_need_leave)
 {
 	SB_CLEANUP(sb_registry_closep) struct sb_registry_store *store = open_store(false);
@@ -671,6 +700,7 @@ int main(void)
 	tcase_add_test(tc, a_folder_that_is_a_link_out_is_no_folder);
 	tcase_add_test(tc, nothing_of_a_repository_comes_to_life);
 	tcase_add_test(tc, too_many_files_are_refused);
+	tcase_add_loop_test(tc, too_many_bytes_are_refused, 0, 2);
 	tcase_add_test(tc, files_of_this_disk_need_leave);
 	tcase_add_test(tc, a_repository_says_what_it_holds);
 	tcase_add_test(tc, only_one_and_only_enabled_ones_are_updated);
