@@ -206,7 +206,7 @@ int files_tar(const struct job *job, struct sb_strbuf *out, struct sb_err *err)
 
 	if (!plan->n_files && !rank->n_files && !plan->n_pre_exec)
 		return 0;
-	rank_mapped_user(job, &owner.uid, &owner.gid);
+	rank_owner(job, &owner.uid, &owner.gid);
 	a = archive_write_new();
 	/* pax, and plain ustar where that says everything; not padded to a tape's block. */
 	if (!a || archive_write_set_format_pax_restricted(a) != ARCHIVE_OK ||

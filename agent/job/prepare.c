@@ -229,11 +229,22 @@ static void check_gguf(struct prepare *p)
 				spec->argv[spec->gguf->word]);
 }
 
+/* Where another rank is told the model's file, and this one is not, this one reads no model:
+ * llama.cpp's workers get their part from the head. */
+static bool reads_no_model(const struct prepare *p)
+{
+	bool other = false;
+
+	for (size_t i = 0; i < p->plan->n_ranks; i++)
+		other |= p->plan->ranks[i]->gguf != NULL;
+	return other && !spec_of(p)->gguf;
+}
+
 static void check_models(struct prepare *p)
 {
 	if (spec_of(p)->gguf)
 		check_gguf(p);
-	else
+	else if (!reads_no_model(p))
 		check_model(p, p->plan->model, "");
 	for (size_t i = 0; i < p->plan->n_draft_models && i < DRAFTS_MAX; i++)
 		check_model(p, p->plan->draft_models[i], "the draft ");

@@ -1,4 +1,5 @@
 /* rank_spec.c - from a rank's part of the plan to what the engine is asked to make. */
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +37,24 @@ bool rank_mapped_user(const struct job *job, uid_t *ret_uid, gid_t *ret_gid)
 		return false;
 	*ret_uid = st.st_uid;
 	*ret_gid = st.st_gid;
+	return true;
+}
+
+bool rank_owner(const struct job *job, uid_t *ret_uid, gid_t *ret_gid)
+{
+	const Sparkbus__ContainerOptions *opt = job_spec(job)->options;
+	unsigned uid, gid = 0;
+	char rest;
+
+	if (rank_mapped_user(job, ret_uid, ret_gid))
+		return true;
+	if (!opt || !isdigit((unsigned char)opt->user[0]))
+		return false;
+	if (sscanf(opt->user, "%9u%c", &uid, &rest) != 1 &&
+			sscanf(opt->user, "%9u:%9u%c", &uid, &gid, &rest) != 2)
+		return false;
+	*ret_uid = uid;
+	*ret_gid = gid;
 	return true;
 }
 

@@ -27,6 +27,9 @@ int rank_spec_fill(struct rank_spec *b, const struct job *job);
 void rank_spec_done(struct rank_spec *b);
 /* True when the rank runs as a user that this node chose: the owner of its model cache. */
 bool rank_mapped_user(const struct job *job, uid_t *ret_uid, gid_t *ret_gid);
+/* Whose the rank's files are: whom it runs as, where that is a number (no group is group 0); else
+ * root, and false. */
+bool rank_owner(const struct job *job, uid_t *ret_uid, gid_t *ret_gid);
 /* Whom the rank runs as, as the engine has it: "uid:gid", a name; "" = the image's user. The text
  * is in @buf or in the plan. */
 const char *rank_user(const struct job *job, char buf[RANK_USER_MAX]);

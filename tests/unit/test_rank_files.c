@@ -107,6 +107,31 @@ START_TEST(files_belong_to_the_user_that_the_rank_runs_as)
 }
 END_TEST
 
+static const struct {
+	const char *user;
+	int64_t uid;
+} owners[] = {
+	{ "1234:5678", 1234 },
+	{ "1234", 1234 },
+	{ "0:0", 0 },
+	{ "", 0 },
+	{ "nobody", 0 }, /* the node does not know the image's accounts */
+	{ "12ab", 0 },
+	{ "1234:x", 0 },
+};
+
+START_TEST(files_belong_to_a_user_given_by_number)
+{
+	plan = make_plan(1);
+	options.user = (char *)owners[_i].user;
+	set_file(0, "/secret", "s", 0600);
+	plan.files = file_list;
+	plan.n_files = 1;
+	launch_ready(&plan);
+	ck_assert_int_eq(unpack(0).uid[0], owners[_i].uid);
+}
+END_TEST
+
 START_TEST(a_put_that_fails_ends_the_job_and_leaves_no_container)
 {
 	plan = make_plan(1);
@@ -406,6 +431,26 @@ START_TEST(a_model_is_looked_for_where_the_hub_puts_it)
 }
 END_TEST
 
+START_TEST(a_rank_that_is_told_no_file_reads_no_model)
+{
+	struct answer_to_prepare a = { 0 };
+	Sparkbus__PrepareRequest request = SPARKBUS__PREPARE_REQUEST__INIT;
+
+	use_gguf();
+	plan = make_plan(2);
+	specs[0].gguf = &gguf;
+	plan.model = (char *)"org/m-GGUF:Q8_0";
+	specs[0].argv = gguf_argv;
+	specs[0].n_argv = sb_countof(gguf_argv);
+	request.plan = &plan;
+	request.rank = 1;
+	ck_assert_int_eq(sb_jobs_prepare(nodes[1].jobs, &request, on_answer, &a, NULL), 0);
+	until(a.done);
+	ck_assert_str_eq(a.problem, "");
+	ck_assert(ask().problem[0]);
+}
+END_TEST
+
 START_TEST(a_gguf_word_that_is_none_is_refused)
 {
 	Sparkbus__PrepareRequest request = SPARKBUS__PREPARE_REQUEST__INIT;
@@ -431,6 +476,7 @@ int main(void)
 	tcase_add_test(tc, files_are_there_before_the_main_process_starts);
 	tcase_add_test(tc, a_container_without_files_is_not_asked_to_take_any);
 	tcase_add_test(tc, files_belong_to_the_user_that_the_rank_runs_as);
+	tcase_add_loop_test(tc, files_belong_to_a_user_given_by_number, 0, sb_countof(owners));
 	tcase_add_test(tc, a_put_that_fails_ends_the_job_and_leaves_no_container);
 	tcase_add_test(tc, a_stop_while_files_are_put_leaves_nothing);
 	tcase_add_loop_test(tc, a_path_that_leads_elsewhere_is_refused, 0, sb_countof(bad_paths));
@@ -444,6 +490,7 @@ int main(void)
 	tcase_add_test(tc, a_gguf_model_comes_behind_the_hooks);
 	tcase_add_test(tc, a_container_without_the_cache_gets_no_file_of_it);
 	tcase_add_test(tc, a_model_is_looked_for_where_the_hub_puts_it);
+	tcase_add_test(tc, a_rank_that_is_told_no_file_reads_no_model);
 	tcase_add_test(tc, a_gguf_word_that_is_none_is_refused);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
