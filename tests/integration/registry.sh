@@ -218,6 +218,19 @@ run_expect 0 "then it runs" sparkbus run acting --hosts spark1 --no-follow
 is "$(cat "$scratch/acted" 2>/dev/null)" acted "and acts"
 run_expect 0 "a mod of the registry" sparkbus run modded --hosts spark1 --dry-run
 like "$out" 'mods\[0\], copy to /workspace/mods/marker' "is found in its mods folder"
+recipe scoped.yaml 'mods: ["@first/marker"]'
+run_expect 0 "a mod with its registry's name" sparkbus run scoped --hosts spark1 --dry-run
+like "$out" 'mods\[0\], copy to /workspace/mods/marker' "is found there"
+recipe lost.yaml 'mods: [mods/marker]'
+run_expect 1 "one without" sparkbus run lost --hosts spark1 --dry-run
+like "$err" 'lost.yaml:6:8: mod .mods/marker. was not found: tried .*registry eugr is disabled' \
+	"is not, and it is said where it was looked for"
+sed -i "/^- name: eugr/,/^- name: s/{s,url: .*,url: $base/cgi-bin/git/one,;s,enabled: false,visible: false,}" \
+	"$SPARKBUS_HOME/registries.yaml"
+run_expect 0 "the registry of mods for others" sparkbus registry update eugr
+run_expect 0 "has it" sparkbus run lost --hosts spark1 --dry-run
+like "$out" 'mods\[0\], copy to /workspace/mods/marker' "then"
+rm lost.yaml scoped.yaml
 run_expect 0 "untrust" sparkbus registry untrust first
 run_expect 1 "then it asks again" sparkbus run acting --hosts spark1 --no-follow
 
