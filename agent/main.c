@@ -317,6 +317,8 @@ static int wire(struct app *app, struct sb_err *err)
 			(rc = sb_pulls_new(a, &a->pulls, err)) < 0 ||
 			(rc = sb_linktests_new(app->box, &a->linktests, err)) < 0 ||
 			(rc = make_netconf(app, err)) < 0 ||
+			(rc = sb_upkeep_new(app->box, "/proc", a->config.hf_cache, &a->upkeep,
+					 err)) < 0 ||
 			(rc = sb_peers_new(a->loop, app->box, &app->peers, err)) < 0 ||
 			(rc = make_bus(app, err)) < 0 || (rc = make_jobs(app, err)) < 0 ||
 			(rc = sb_guarding_new(a, app->box, &a->guarding, err)) < 0)
@@ -336,6 +338,7 @@ static void unwire(struct app *app)
 	sb_pulls_free(a->pulls);
 	sb_linktests_free(a->linktests);
 	sb_netconf_free(a->netconf);
+	sb_upkeep_free(a->upkeep);
 	sb_engine_seen_free(a->seen);
 	sb_rpc_free(app->rpc);
 	sb_bus_free(app->bus);

@@ -26,6 +26,7 @@ HANDLER(on_open_linktest);
 HANDLER(on_run_linktest);
 HANDLER(on_set_network);
 HANDLER(on_confirm_network);
+HANDLER(on_upkeep);
 
 /** Answer @call when there is something to say: true when it was answered. @last: time is up, say
  * what there is. @body is the request, which lives as long as the call. */

@@ -14,6 +14,7 @@
 #include "sb_node.h"
 #include "sb_rpc.h"
 #include "sb_telemetry.h"
+#include "sb_upkeep.h"
 
 struct sb_parking;
 struct sb_pulls;
@@ -36,6 +37,7 @@ struct sb_agent {
 	struct sb_pulls *pulls;     /* image pulls under way */
 	struct sb_linktests *linktests;
 	struct sb_netconf *netconf;
+	struct sb_upkeep *upkeep;
 	struct sb_engine_seen *seen; /* what is known of the engine, for get_node */
 	struct sb_guarding *guarding;
 	/* Put the identity's present certificates and lists to use: listeners, peer calls. */

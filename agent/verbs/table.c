@@ -35,6 +35,7 @@ static const struct sb_verb verbs[] = {
 			on_set_network),
 	ROW(CONFIRM_NETWORK, "confirm_network", OPERATOR, true, confirm_network_request,
 			confirm_network_reply, on_confirm_network),
+	ROW(UPKEEP, "upkeep", OPERATOR, true, upkeep_request, upkeep_reply, on_upkeep),
 	ROW(START_RANK, "start_rank", NODE, true, start_rank_request, rank_status, on_start_rank),
 	ROW(STOP_RANK, "stop_rank", NODE, true, stop_rank_request, stop_job_reply, on_stop_rank),
 	ROW(WATCH_RANK, "watch_rank", NODE, false, watch_rank_request, rank_status, on_watch_rank),

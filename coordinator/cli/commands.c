@@ -164,6 +164,17 @@ static const char fabric_configure_details[] =
 		"agent dies. The management interface is not touched, and a node with running jobs "
 		"refuses.";
 
+static const char clear_cache_details[] =
+		"CUDA on a Spark cannot take memory that the page cache holds. Pages that are not "
+		"yet "
+		"on disk are written first. Each node says how large the cache was, and is.";
+static const char fix_permissions_details[] =
+		"Containers that ran as root leave files in the model cache that its user cannot "
+		"change. They go to the owner of the cache folder, or, where that is root, of the "
+		"nearest folder above it that is not. Links are not followed, and files with a "
+		"second "
+		"name are left alone.";
+
 /* Of commands that take any number of arguments. */
 #define TARGETS_MAX 10000
 
@@ -265,6 +276,12 @@ const struct command commands[] = {
 			fabric_configure_details,
 			OPTS(fabric_configure_options, fabric_configure_opts),
 			.run = cmd_fabric_configure },
+	{ "setup", NULL, "chores on the nodes" },
+	{ "setup clear-cache", "", "drop the nodes' page cache", clear_cache_details,
+			OPTS(setup_options, setup_opts), .run = cmd_setup_clear_cache },
+	{ "setup fix-permissions", "", "give the model cache's files back to their user",
+			fix_permissions_details, OPTS(setup_options, setup_opts),
+			.run = cmd_setup_fix_permissions },
 	{ "node", NULL, "manage nodes and their certificates" },
 	{ "node add", "NAME ADDRESS", "register a node", node_add_details,
 			OPTS(node_add_options, node_opts), .min_args = 2, .max_args = 2,

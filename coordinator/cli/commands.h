@@ -158,6 +158,14 @@ struct fabric_check_opts {
 extern const struct opt fabric_check_options[];
 int cmd_fabric_check(struct cli *cli, const struct call *call);
 
+struct setup_opts {
+	struct host_opts hosts;
+	bool dry_run, json;
+};
+extern const struct opt setup_options[];
+int cmd_setup_clear_cache(struct cli *cli, const struct call *call);
+int cmd_setup_fix_permissions(struct cli *cli, const struct call *call);
+
 struct fabric_configure_opts {
 	struct host_opts hosts;
 	const char *network;

@@ -71,6 +71,17 @@ run_expect 1 "a node that does not answer" sparkbus fabric check --json -H spark
 is "$(json '.unknown_nodes | length')" 1 "is unknown"
 run_expect 0 "and comes back" node_agent spark2 start
 
+# --- chores ---
+
+run_expect 0 "setup clear-cache -n" sparkbus setup clear-cache -n
+like "$out" 'GiB would be dropped' "says what would be dropped"
+touch "$tb/spark2/hf/of-root"
+chown 12345:12345 "$tb/spark2/hf"
+run_expect 0 "setup fix-permissions" sparkbus setup fix-permissions --json
+is "$(json '[.[] | "\(.node) \(.outcome)"] | join(",")')" 'spark1 DONE,spark2 DONE' "on both nodes"
+is "$(stat -c %u "$tb/spark2/hf/of-root")" 12345 "gives the model cache's files to its owner"
+chown -R root:root "$tb/spark2/hf"
+
 # --- a launch ---
 
 run_expect 0 "fabric explain" sparkbus fabric explain --json
