@@ -97,20 +97,9 @@ static void field(const char *name, const char *value, const struct sb_mask *mas
 		print_clean(label, value, mask);
 }
 
-/* Keys of the recipe that do more than set the engine. */
-static void add_extras(const struct show *s, struct sb_strbuf *out)
-{
-	static const char *const keys[] = { "mods", "pre_exec", "post_exec", "post_commands" };
-
-	for (size_t i = 0; i < sb_countof(keys); i++)
-		if (sb_yaml_size(sb_workload_key(s->w, keys[i])))
-			sb_strbuf_addf(out, "%s%s", out->len ? ", " : "", keys[i]);
-}
-
 static void print_head(const struct show *s, const struct sb_mask *mask)
 {
-	SB_CLEANUP(sb_strbuf_done)
-	struct sb_strbuf origin = SB_STRBUF_INIT, extras = SB_STRBUF_INIT;
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf origin = SB_STRBUF_INIT;
 	unsigned max = sb_workload_max_nodes(s->w);
 	const char *image = sb_workload_image(s->w);
 	char text[256];
@@ -133,8 +122,6 @@ static void print_head(const struct show *s, const struct sb_mask *mask)
 	else
 		snprintf(text, sizeof(text), "%u - unlimited", sb_workload_min_nodes(s->w));
 	field("Nodes:", text, mask);
-	add_extras(s, &extras);
-	field("Also has:", sb_strbuf_str(&extras), mask);
 	sb_origin_text(&s->source.origin, &origin);
 	sb_strbuf_addf(&origin, ", %s", s->source.path);
 	field("From:", sb_strbuf_str(&origin), mask);
@@ -236,17 +223,62 @@ static int print_env(const struct show *s, const struct sb_mask *mask, struct sb
 	return 0;
 }
 
-static void print_command(const struct show *s, const struct sb_mask *mask)
+static void print_lines(const char *text, const struct sb_mask *mask)
 {
-	SB_CLEANUP(sb_freep)
-	char *text = strdup(sb_yaml_str(sb_workload_key(s->w, "command")));
-	char *rest = text;
+	SB_CLEANUP(sb_freep) char *copy = strdup(text);
+	char *rest = copy;
 
-	if (!text || !text[strspn(text, " \t\r\n")])
-		return;
-	printf("\nCommand:\n");
 	while (rest && rest[strspn(rest, " \t\r\n")])
 		print_clean("  ", strsep(&rest, "\n"), mask);
+}
+
+static void print_command(const struct show *s, const struct sb_mask *mask)
+{
+	const char *text = sb_yaml_str(sb_workload_key(s->w, "command"));
+
+	if (!text[strspn(text, " \t\r\n")])
+		return;
+	printf("\nCommand:\n");
+	print_lines(text, mask);
+}
+
+/* A command as it stands; a map (a copy) and a mod's name as YAML has them. */
+static void print_hook(const struct sb_yaml_node *entry, bool mod, const struct sb_mask *mask)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf line = SB_STRBUF_INIT;
+
+	sb_strbuf_adds(&line, mod ? "mod: " : "");
+	if (sb_yaml_type(entry) == SB_YAML_MAP)
+		metadata_value(entry, &line);
+	else
+		sb_strbuf_adds(&line, sb_yaml_str(entry));
+	print_lines(sb_strbuf_str(&line), mask);
+}
+
+/* What else the recipe does, and where. */
+static void print_hooks(const struct show *s, const struct sb_mask *mask)
+{
+	static const struct {
+		const char *key, *title;
+	} kinds[] = {
+		{ "pre_exec", "Before it serves, in each container" },
+		{ "mods", "Before it serves, in each container" },
+		{ "post_exec", "Once it serves, in the head's container" },
+		{ "post_commands", "Once it serves, on this machine" },
+	};
+	const char *before = "";
+
+	for (size_t i = 0; i < sb_countof(kinds); i++) {
+		const struct sb_yaml_node *list = sb_workload_key(s->w, kinds[i].key);
+
+		if (sb_yaml_type(list) != SB_YAML_LIST || !sb_yaml_size(list))
+			continue;
+		if (strcmp(before, kinds[i].title) != 0)
+			printf("\n%s:\n", kinds[i].title);
+		before = kinds[i].title;
+		for (size_t k = 0; k < sb_yaml_size(list); k++)
+			print_hook(sb_yaml_at(list, k), !strcmp(kinds[i].key, "mods"), mask);
+	}
 }
 
 static int print(const struct show *s, const struct sb_mask *mask, struct sb_err *err)
@@ -261,6 +293,8 @@ static int print(const struct show *s, const struct sb_mask *mask, struct sb_err
 		rc = print_env(s, mask, err);
 	if (!rc)
 		print_command(s, mask);
+	if (!rc)
+		print_hooks(s, mask);
 	return rc;
 }
 

@@ -217,7 +217,11 @@ START_TEST(show_tells_what_was_measured_and_by_whom)
 			"\nMeasured by the source:\n"
 			"  decode tok/s: answer 102, thinking 117 to 125\n"
 			"  prefill tok/s: 6200\n"));
+	ck_assert_int_eq(run("show --no-vram nemotron-3-nano-omni-30b-nvfp4"), 0);
+	ck_assert_ptr_nonnull(strstr(output,
+			"\nBefore it serves, in each container:\n  pip install 'vllm[audio]'\n"));
 	ck_assert_int_eq(run("show --no-vram phi-4"), 0);
+	ck_assert_ptr_null(strstr(output, "Before it serves"));
 	ck_assert_ptr_null(strstr(output, "Measured"));
 	json = run_json("show --no-vram --json qwen3.6-35b-a3b-nvfp4");
 	ck_assert_int_eq(json_integer_value(json_object_get(

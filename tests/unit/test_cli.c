@@ -1311,12 +1311,13 @@ START_TEST(a_recipe_is_shown)
 			"Name:         full\nDescription:  All there is\n"
 			"Maintainer:   A. Person\nRuntime:      vllm-distributed\n"
 			"Builder:      eugr\nModel:        me/full\nContainer:    img:2\n"
-			"Nodes:        1 - 4\nAlso has:     mods\nFrom:         a file, "
+			"Nodes:        1 - 4\nFrom:         a file, "
 			"./full.yaml\n"
 			"\nDefaults:\n  extra: ['a', 2]\n  gpu_memory_utilization: 0.85\n"
 			"  port: 8000\n"
 			"\nEnvironment:\n  API_KEY=***\n  HF_TOKEN=$HF_TOKEN\n  Z=last\n"
-			"\nCommand:\n  vllm serve {model} \\\n    --api-key ***\n");
+			"\nCommand:\n  vllm serve {model} \\\n    --api-key ***\n"
+			"\nBefore it serves, in each container:\n  mod: mods/x\n");
 	r = RUN("recipe", "show", "@extra/llama");
 	ck_status(r, 0);
 	ck_has(r->out, "Nodes:        1 - unlimited\n");
