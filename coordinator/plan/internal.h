@@ -30,6 +30,10 @@ int sb_plan_builder(const struct sb_workload *w, const char *image, struct sb_di
 /** Draft models that the recipe names by their ids, into plan->draft_models. */
 int sb_plan_drafts(const struct sb_workload *w, Sparkbus__LaunchPlan *plan, struct sb_err *err);
 
+/** Say what in the shared command @serve, whose words are @words, is likely not meant. */
+void sb_plan_remarks(const struct sb_launch *launch, const struct sb_strbuf *serve,
+		const struct sb_words *words, struct sb_diags *diags);
+
 /* What all ranks share. */
 struct rank_shared {
 	const struct sb_launch *launch;

@@ -221,6 +221,7 @@ static int build(const struct sb_runtime *runtime, const struct sb_launch *launc
 	rc = sb_shell_split(sb_strbuf_str(&serve), &words, &kind, &why);
 	if (rc < 0)
 		return sb_workload_err(launch->workload, "command", why.code, err, "%s", why.text);
+	sb_plan_remarks(launch, &serve, &words, diags);
 	rc = runtime->ready(launch, &words, &ready, diags, err);
 	if (rc == 0)
 		rc = take_ready(&ready, input, plan, err);

@@ -115,6 +115,8 @@ struct sb_value {
 };
 /** The mark of bytes that are @value's, one of @w's own. */
 uint32_t sb_value_mark(const struct sb_workload *w, const struct sb_value *value);
+/** The value whose mark it is; NULL for any other mark. */
+const struct sb_value *sb_mark_value(const struct sb_workload *w, uint32_t mark);
 /** What a mark on the bytes of a command means. */
 struct sb_source sb_mark_source(const struct sb_workload *w, uint32_t mark);
 /** Where the image comes from; the runtime's when the recipe names none. */

@@ -28,13 +28,20 @@ static struct sb_source value_source(const struct sb_value *value)
 	};
 }
 
-struct sb_source sb_mark_source(const struct sb_workload *w, uint32_t mark)
+const struct sb_value *sb_mark_value(const struct sb_workload *w, uint32_t mark)
 {
 	uint32_t number = mark & SB_MARK_NUMBER;
 
-	if (mark & SB_MARK_VALUE)
-		return number < w->n_values ? value_source(&w->values[number])
-					    : (struct sb_source){ 0 };
+	return mark & SB_MARK_VALUE && number < w->n_values ? &w->values[number] : NULL;
+}
+
+struct sb_source sb_mark_source(const struct sb_workload *w, uint32_t mark)
+{
+	const struct sb_value *value = sb_mark_value(w, mark);
+	uint32_t number = mark & SB_MARK_NUMBER;
+
+	if (value)
+		return value_source(value);
 	if (mark & SB_MARK_COMMAND)
 		return (struct sb_source){ .kind = SB_SOURCE_COMMAND, .line = number };
 	if (mark == SB_MARK_SHELL)

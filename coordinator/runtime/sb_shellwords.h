@@ -46,6 +46,10 @@ int sb_shell_split(const char *text, struct sb_words *ret, enum sb_shell_kind *r
 int sb_shell_split_buf(const struct sb_strbuf *text, struct sb_words *ret,
 		enum sb_shell_kind *ret_kind, struct sb_err *err);
 
+/** Where a line of the command @text begins with an option: the line before it ended the command,
+ * so that a shell runs this one as another. NULL when there is no such line. */
+const char *sb_shell_stray_option(const struct sb_strbuf *text);
+
 /** Cut what would swallow words appended to @text: blanks, comments and a continuing backslash at
  * its end. Changes @text in place. */
 void sb_shell_trim_tail(char *text);

@@ -18,8 +18,11 @@ struct scan {
 	bool quoted_before_eq;
 	bool brace; /* the word has an unquoted '{' */
 	bool script;
-	bool ended;      /* a newline ended the command: anything behind it is another one */
-	size_t n_assign; /* leading NAME=value words */
+	bool ended;        /* a newline ended the command: anything behind it is another one */
+	bool fresh;        /* nothing was seen since that newline */
+	const char *start; /* of a word that begins without quotes; else NULL */
+	const char *stray; /* an option that begins such a line */
+	size_t n_assign;   /* leading NAME=value words */
 };
 
 /* They change the shell itself, or exist only inside it. */
@@ -141,6 +144,9 @@ static int end_word(struct scan *s)
 		return 0;
 	if (s->ended)
 		s->script = true;
+	if (s->fresh && s->start && *s->start == '-' && !s->stray)
+		s->stray = s->start;
+	s->fresh = false;
 	if (leading && is_assignment(s, word))
 		s->n_assign++;
 	else if (leading && !s->quoted && is_shell_word(word))
@@ -153,6 +159,8 @@ static int end_word(struct scan *s)
 
 static void mark_quoted(struct scan *s)
 {
+	if (!s->in_word)
+		s->start = NULL;
 	s->in_word = s->quoted = true;
 	if (!memchr(sb_strbuf_str(&s->word), '=', s->word.len))
 		s->quoted_before_eq = true;
@@ -197,6 +205,9 @@ static int plain(struct scan *s)
 	char c = *s->p++;
 	int rc;
 
+	if (!s->in_word)
+		s->start = s->p - 1;
+
 	if (strchr(";&|<>()", c)) {
 		s->script = true;
 		rc = end_word(s);
@@ -229,7 +240,7 @@ static int newline(struct scan *s)
 	if (!s->in_word && !s->words->n)
 		return 0; /* nothing began yet */
 	rc = end_word(s);
-	s->ended = true;
+	s->ended = s->fresh = true;
 	return rc;
 }
 
@@ -396,6 +407,16 @@ void sb_shell_trim_tail(char *text)
 			return;
 		*tail = '\0';
 	}
+}
+
+const char *sb_shell_stray_option(const struct sb_strbuf *text)
+{
+	SB_CLEANUP(sb_words_done) struct sb_words words = { 0 };
+	struct scan s = { .text = text, .p = sb_strbuf_str(text), .words = &words };
+
+	split(&s, NULL);
+	sb_strbuf_done(&s.word);
+	return s.stray;
 }
 
 void sb_shell_trim_tail_buf(struct sb_strbuf *text)

@@ -478,6 +478,49 @@ START_TEST(what_is_not_fetched_is_said)
 }
 END_TEST
 
+/* Each launches as it is written, and hardly as it is meant. */
+static const struct {
+	const char *text;
+	size_t nodes;
+	const char *want; /* NULL = nothing is said */
+	unsigned line;
+} traps[] = {
+	{ "command: >-\n  vllm serve m\n  --port 1\n    --max-num-seqs 4\n  -tp 2\n", 1,
+			"--max-num-seqs begins a line", 6 },
+	{ "command: |\n  vllm serve m \\\n    # why\n    --port 1\n", 1, "--port begins a line",
+			6 },
+	{ "command: >-\n  vllm serve m\n  --port 1\n", 1, NULL, 0 },
+	{ "defaults: {x: {a: 1}}\ncommand: vllm serve m --x '{x}'\n", 1, "x is a map", 3 },
+	{ "defaults: {served_model_name: [a, b]}\n", 1, "served_model_name is a list", 3 },
+	{ "defaults: {x: {a: 1}}\ncommand: vllm serve m\n", 1, NULL, 0 },
+	{ "defaults: {tensor_parallel: 2}\ncommand: bash -c 'vllm serve m'\n", 2,
+			"does not reach the engine", 0 },
+	{ "command: bash -c 'vllm serve m'\n", 1, NULL, 0 },
+};
+
+START_TEST(likely_slips_are_remarked)
+{
+	char text[512];
+	struct fixture f;
+	bool found = false, any = false;
+
+	snprintf(text, sizeof(text), "%s%s", BASE, traps[_i].text);
+	f = plan(text, traps[_i].nodes);
+	for (size_t i = 0; i < f.diags.n; i++) {
+		const struct sb_diag *d = &f.diags.items[i];
+
+		any = any || strstr(d->text, "begins a line") || strstr(d->text, "Python prints") ||
+				strstr(d->text, "does not reach");
+		found = found ||
+				(traps[_i].want && strstr(d->text, traps[_i].want) &&
+						d->line == traps[_i].line &&
+						d->level == SB_DIAG_WARNING);
+	}
+	ck_assert_msg(traps[_i].want ? found : !any, "%s", text);
+	done(&f);
+}
+END_TEST
+
 /* Nodes look for drafts as they do for the model. A path lies in the container already. */
 START_TEST(drafts_are_in_the_plan)
 {
@@ -562,6 +605,7 @@ int main(void)
 	tcase_add_test(tc, rays_ports_reach_the_plan);
 	tcase_add_test(tc, what_comes_before_the_serve_command_is_in_argv_alone);
 	tcase_add_test(tc, the_sentinel_image_needs_no_builder);
+	tcase_add_loop_test(tc, likely_slips_are_remarked, 0, sb_countof(traps));
 	tcase_add_test(tc, what_is_not_fetched_is_said);
 	tcase_add_test(tc, drafts_are_in_the_plan);
 	tcase_add_test(tc, nodes_must_be_sound);

@@ -230,6 +230,33 @@ START_TEST(flags_are_found_in_both_spellings)
 }
 END_TEST
 
+static const struct {
+	const char *text, *want; /* NULL = no such line */
+} strays[] = {
+	{ "a --x\n--y 1", "--y 1" },
+	{ "a \\\n  --x \\\n\n  --y", "--y" },
+	{ "a \\\n  # why\n  -tp 2", "-tp 2" },
+	{ "a --x \\\n--y", NULL },
+	{ "a\nb --y", NULL },
+	{ "a '\n--y'", NULL },
+	{ "a\n'--y'", NULL },
+	{ "# lead\n\na --x\n", NULL },
+	{ "a\n# --y\n", NULL },
+	{ "--x", NULL },
+};
+
+START_TEST(a_line_that_begins_with_an_option_is_found)
+{
+	const struct sb_strbuf text = sb_strbuf_view(strays[_i].text);
+	const char *got = sb_shell_stray_option(&text);
+
+	if (strays[_i].want)
+		ck_assert_str_eq(got, strays[_i].want);
+	else
+		ck_assert_ptr_null(got);
+}
+END_TEST
+
 START_TEST(a_simple_command_is_its_own_process)
 {
 	SB_CLEANUP(sb_words_done) struct sb_words argv = { 0 };
@@ -369,6 +396,7 @@ int main(void)
 	tcase_add_loop_test(tc, bash_agrees_on_what_is_simple, 0, 10);
 	tcase_add_loop_test(tc, nothing_at_the_tail_swallows_what_follows, 0, sb_countof(tails));
 	tcase_add_test(tc, flags_are_found_in_both_spellings);
+	tcase_add_loop_test(tc, a_line_that_begins_with_an_option_is_found, 0, sb_countof(strays));
 	tcase_add_test(tc, a_simple_command_is_its_own_process);
 	tcase_add_test(tc, a_script_ends_with_its_own_status);
 	tcase_add_test(tc, a_script_passes_sigterm_to_the_engine);
