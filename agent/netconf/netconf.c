@@ -311,13 +311,54 @@ static bool holds(const Sparkbus__InterfaceSetting *want, const Sparkbus__Interf
 	return true;
 }
 
+/* What there was before the first change of each interface and file. */
+static int remember(struct sb_netconf *n, const undo_t *now, struct sb_err *err)
+{
+	SB_CLEANUP(undo_freep) undo_t *first = NULL;
+	Sparkbus__NetworkUndo all = SPARKBUS__NETWORK_UNDO__INIT;
+	SB_CLEANUP(sb_freep) Sparkbus__InterfaceSetting **interfaces = NULL;
+	SB_CLEANUP(sb_freep) Sparkbus__ConfigFile **files = NULL;
+	int rc = load(n->first_path, &first, err);
+	size_t known_i = first ? first->n_interfaces : 0, known_f = first ? first->n_files : 0;
+
+	if (rc < 0)
+		return rc;
+	interfaces = calloc(known_i + now->n_interfaces + 1, sizeof(*interfaces));
+	files = calloc(known_f + now->n_files + 1, sizeof(*files));
+	if (!interfaces || !files)
+		return sb_err_nomem(err);
+	all.interfaces = interfaces;
+	all.files = files;
+	for (size_t i = 0; i < known_i; i++)
+		interfaces[all.n_interfaces++] = first->interfaces[i];
+	for (size_t i = 0; i < known_f; i++)
+		files[all.n_files++] = first->files[i];
+	for (size_t i = 0; i < now->n_interfaces; i++) {
+		size_t k = 0;
+
+		while (k < known_i && strcmp(interfaces[k]->name, now->interfaces[i]->name) != 0)
+			k++;
+		if (k == known_i)
+			interfaces[all.n_interfaces++] = now->interfaces[i];
+	}
+	for (size_t i = 0; i < now->n_files; i++) {
+		size_t k = 0;
+
+		while (k < known_f && strcmp(files[k]->path, now->files[i]->path) != 0)
+			k++;
+		if (k == known_f)
+			files[all.n_files++] = now->files[i];
+	}
+	return save(n->first_path, &all, err);
+}
+
 static int change(struct sb_netconf *n, const undo_t *want, uint32_t confirm_ms, struct sb_err *err)
 {
 	struct sb_err second = SB_ERR_INIT;
 	int rc = save(n->undo_path, n->undo, err);
 
-	if (rc == 0 && access(n->first_path, F_OK) != 0)
-		rc = save(n->first_path, n->undo, err);
+	if (rc == 0)
+		rc = remember(n, n->undo, err);
 	if (rc == 0)
 		rc = sb_timer_once(n->env.loop, &n->timer, confirm_ms, on_late, n, err);
 	if (rc < 0) { /* nothing has changed yet */

@@ -258,6 +258,29 @@ static int ask_shares(struct work *w, unsigned tag, struct ask *asks, struct sb_
 	return rc;
 }
 
+/* What a node made of it. One that never was configured has nothing to go back from. */
+static Sparkbus__Outcome take_set(struct work *w, struct share *share, const struct ask *ask)
+{
+	const char *name = ask->node->node.name;
+	const sb_response *reply = ask->answer.reply;
+	Sparkbus__Outcome outcome = SPARKBUS__OUTCOME__OUTCOME_FAILED;
+
+	if (reply)
+		print_reply(name, reply->set_network, w->opts->dry_run);
+	if (reply)
+		outcome = w->opts->dry_run ? SPARKBUS__OUTCOME__OUTCOME_DONE
+					   : reply->set_network->outcome;
+	else if (ask_unknown(&ask->answer))
+		outcome = SPARKBUS__OUTCOME__OUTCOME_UNKNOWN;
+	else if (w->opts->revert && ask->answer.err.code == SB_E_NOT_FOUND)
+		outcome = SPARKBUS__OUTCOME__OUTCOME_DONE;
+	share->wanted = reply || outcome != SPARKBUS__OUTCOME__OUTCOME_DONE;
+	if (!w->opts->dry_run || !reply)
+		printf("  %s: %s%s%s\n", name, outcome_text(outcome), reply ? "" : ": ",
+				reply ? "" : ask_reason(ask->node, &ask->answer));
+	return outcome;
+}
+
 /* Return: the worst outcome. */
 static Sparkbus__Outcome set_all(struct work *w, struct sb_err *err)
 {
@@ -269,23 +292,9 @@ static Sparkbus__Outcome set_all(struct work *w, struct sb_err *err)
 		free(asks);
 		return SPARKBUS__OUTCOME__OUTCOME_FAILED;
 	}
-	for (size_t i = 0; i < n; i++) {
-		const char *name = asks[i].node->node.name;
-		const sb_response *reply = asks[i].answer.reply;
-		Sparkbus__Outcome one = SPARKBUS__OUTCOME__OUTCOME_FAILED;
-
-		if (reply)
-			print_reply(name, reply->set_network, w->opts->dry_run);
-		if (reply)
-			one = w->opts->dry_run ? SPARKBUS__OUTCOME__OUTCOME_DONE
-					       : reply->set_network->outcome;
-		else if (ask_unknown(&asks[i].answer))
-			one = SPARKBUS__OUTCOME__OUTCOME_UNKNOWN;
-		if (!w->opts->dry_run || !reply)
-			printf("  %s: %s%s%s\n", name, outcome_text(one), reply ? "" : ": ",
-					reply ? "" : ask_reason(asks[i].node, &asks[i].answer));
-		worst = outcome_worse(worst, one);
-	}
+	for (size_t i = 0, at = 0; i < w->view.nodes.n; i++)
+		if (w->shares[i].wanted)
+			worst = outcome_worse(worst, take_set(w, &w->shares[i], &asks[at++]));
 	asks_done(asks, n);
 	return worst;
 }

@@ -28,8 +28,7 @@ static void print_links(const struct fabric_view *view)
 			printf("  %u Gb/s at best", gbps);
 		puts(link->heard ? "" : "  (by their addresses; nobody listens)");
 	}
-	if (i)
-		putchar('\n');
+	putchar('\n');
 }
 
 /* "10.0.0.1/24", or what is missing. */

@@ -57,6 +57,9 @@ is "$(addresses spark1)" "$TESTBED_NET.77/25 9000" "that alone changes nothing"
 run_expect 0 "its agent starts" node_agent spark1 start
 is "$(addresses spark1)" '192.168.200.11/24 9000' "and puts back what there was"
 
+rm "$tb/spark2/state/network.first" # as if it never had been configured
+node_exec spark2 ip addr flush dev left
+node_exec spark2 ip link set left mtu 1500
 run_expect 0 "the way back" configure --revert
 is "$(addresses spark1)|$(addresses spark2)" ' 1500| 1500' "leads to the beginning"
 

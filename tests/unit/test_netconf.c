@@ -234,8 +234,10 @@ START_TEST(revert_leads_before_the_first_change)
 	r.revert = true;
 	ck_assert_int_eq(set(&r, DONE), -SB_E_NOT_FOUND);
 	r.revert = false;
+	r.n_interfaces = 1; /* the other one comes into it later */
 	ck_assert_int_eq(set(&r, DONE), 0);
 	ck_assert(confirm(false));
+	r.n_interfaces = 2;
 	left_address[0] = (char *)"192.168.7.11/24";
 	ck_assert_int_eq(set(&r, DONE), 0);
 	ck_assert(confirm(false));
