@@ -258,6 +258,8 @@ static int make_jobs(struct app *app, struct sb_err *err)
 		.hf_cache = a->config.hf_cache,
 		.log_max_bytes = a->config.log_max_bytes,
 		.ended_kept = a->config.ended_jobs_kept,
+		.watch = { (uint64_t)a->config.health_frozen_s * 1000,
+				(uint64_t)a->config.health_prove_s * 1000 },
 		.on_change = on_job_change,
 		.on_engine = on_engine,
 		.ctx = app,

@@ -36,6 +36,7 @@ static const char defaults[] = "identity_dir: /etc/sparkbus/identity\n"
 			       "logs: { max_bytes: 32MiB }\n"
 			       "jobs: { ended_kept: 32 }\n"
 			       "guard: { mode: act, cgroup: '' }\n"
+			       "health: { frozen_s: 60, prove_s: 60 }\n"
 			       "log: { level: info }\n"
 			       "fabric: { beacon: auto, backend: auto }\n";
 
@@ -250,6 +251,8 @@ static const struct key keys[] = {
 	{ "models.hf_cache", set_path, AT(hf_cache) },
 	{ "logs.max_bytes", set_size, AT(log_max_bytes), LOG_BYTES_MIN, LOG_BYTES_MAX },
 	{ "jobs.ended_kept", set_count, AT(ended_jobs_kept), 0, ENDED_KEPT_MAX },
+	{ "health.frozen_s", set_count, AT(health_frozen_s), 0, 86400 },
+	{ "health.prove_s", set_count, AT(health_prove_s), 0, 86400 },
 	{ "guard.mode", set_guard_mode, AT(guard_mode) },
 	{ "guard.warn", set_size, AT(guard_warn), GUARD_BYTES_MIN, GUARD_BYTES_MAX },
 	{ "guard.critical", set_size, AT(guard_critical), GUARD_BYTES_MIN, GUARD_BYTES_MAX },

@@ -17,6 +17,8 @@ struct sb_config {
 	uint64_t log_max_bytes;   /* logs.max_bytes: 32 MiB, per rank ("32MiB", "64k", bytes) */
 	unsigned ended_jobs_kept; /* jobs.ended_kept: 32; older ended jobs and their logs are
 				     dropped */
+	unsigned health_frozen_s; /* health.frozen_s: 60 */
+	unsigned health_prove_s;  /* health.prove_s: 60 */
 	int guard_mode;           /* guard.mode: off, warn, act */
 	uint64_t guard_warn; /* guard.warn: bytes of available memory; 0 = as fits the machine */
 	uint64_t guard_critical;  /* guard.critical */

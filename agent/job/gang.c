@@ -16,7 +16,6 @@
 
 #define OWED_RETRY_MS   5000
 #define GATE_DEFAULT_MS 120000
-#define PROVE_AGAIN_MS  10000
 
 #define J(state) SPARKBUS__JOB_STATE__JOB_##state
 #define R(state) SPARKBUS__RANK_STATE__RANK_##state
@@ -47,7 +46,7 @@ void gang_say(struct gang *gang, const char *fmt, ...)
 	job_changed(gang->job);
 }
 
-static void SB_PRINTF(2, 3) fail(struct gang *gang, const char *fmt, ...)
+void gang_fail(struct gang *gang, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -56,97 +55,6 @@ static void SB_PRINTF(2, 3) fail(struct gang *gang, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	gang_stop(gang, false, text);
-}
-
-/* --- proving life --- */
-
-static void probe(struct gang *gang);
-
-static int on_prove_again(sd_event_source *source, uint64_t usec, void *ctx)
-{
-	struct gang *gang = ctx;
-
-	if (!gang_stopping(gang))
-		probe(gang);
-	return 0;
-}
-
-/* A job that was READY is not killed for an answer that did not come: the agent's restart, which
- * made it ask again, changes no running job. */
-static void not_proved(struct gang *gang, const struct sb_err *err)
-{
-	if (gang_status(gang)->state == J(STARTING)) {
-		fail(gang, "the engine never came alive: %s", err->text);
-		return;
-	}
-	gang_status(gang)->health = SPARKBUS__HEALTH__HEALTH_UNKNOWN;
-	job_event(gang->job, SB_JOB_EV_SILENT, err->text);
-	sb_timer_once(gang->job->jobs->env.loop, &gang->probe_timer, PROVE_AGAIN_MS, on_prove_again,
-			gang, NULL);
-}
-
-static void alive(struct gang *gang, Sparkbus__Health health)
-{
-	Sparkbus__JobStatus *st = gang_status(gang);
-	bool first = st->state == J(STARTING);
-
-	st->health = health;
-	if (!st->ready_unix_ms)
-		st->ready_unix_ms = sb_now_unix_ms();
-	set_str(&st->reason, "");
-	if (st->state == J(READY)) { /* after a restart of the agent: known again */
-		job_save(gang->job);
-		job_changed(gang->job);
-		return;
-	}
-	if (first)
-		gang_post_expect(gang);
-	job_event(gang->job, SB_JOB_EV_ALIVE, "");
-	if (first)
-		gang_post_run(gang);
-}
-
-static void on_probed(void *ctx, const struct sb_err *err)
-{
-	struct gang *gang = ctx;
-
-	gang->probe = NULL;
-	if (gang_stopping(gang))
-		return;
-	if (err) {
-		not_proved(gang, err);
-		return;
-	}
-	gang_status(gang)->proved_unix_ms = sb_now_unix_ms();
-	alive(gang, SPARKBUS__HEALTH__HEALTH_HEALTHY);
-}
-
-static const char *doing(const struct gang *gang)
-{
-	return gang_status(gang)->state == J(STARTING) ? "loading" : "checking";
-}
-
-static void on_probe_progress(void *ctx, const char *text)
-{
-	gang_say(ctx, "%s: %s", doing(ctx), text);
-}
-
-static void probe(struct gang *gang)
-{
-	const Sparkbus__Readiness *r = gang->job->rec->plan->readiness;
-	struct sb_err err = SB_ERR_INIT;
-
-	if (gang->probe)
-		return;
-	sd_event_source_disable_unref(sb_steal(gang->gate_timer));
-	if (!r || r->port == 0) { /* nothing to ask: running is all that can be said */
-		alive(gang, SPARKBUS__HEALTH__HEALTH_UNKNOWN);
-		return;
-	}
-	gang_say(gang, "%s: waiting for the engine", doing(gang));
-	if (sb_probe_start(gang->job->jobs->env.loop, r, on_probe_progress, on_probed, gang,
-			    &gang->probe, &err) < 0)
-		fail(gang, "the engine cannot be probed: %s", err.text);
 }
 
 /* --- stages --- */
@@ -184,8 +92,8 @@ static int on_gate_timeout(sd_event_source *source, uint64_t usec, void *ctx)
 
 		if (m->spec->stage != gang->stage || !m->spec->gate_port || m->gate_open)
 			continue;
-		fail(gang, "rank %u (%s) did not open port %u within %" PRIu64 " s", m->spec->rank,
-				m->spec->node, m->spec->gate_port,
+		gang_fail(gang, "rank %u (%s) did not open port %u within %" PRIu64 " s",
+				m->spec->rank, m->spec->node, m->spec->gate_port,
 				(m->spec->gate_timeout_ms ?: GATE_DEFAULT_MS) / 1000);
 		break;
 	}
@@ -240,7 +148,7 @@ static void check_stage(struct gang *gang)
 		}
 	}
 	if (gang->stage >= last_stage(gang)) {
-		probe(gang);
+		gang_probe(gang);
 		return;
 	}
 	gang->stage = stage_after(gang, gang->stage);
@@ -290,7 +198,8 @@ void gang_news(struct gang *gang, struct member *m, const Sparkbus__RankStatus *
 	if (gang_stopping(gang))
 		return;
 	if (status->state == R(EXITED) || status->state == R(GONE)) {
-		fail(gang, "rank %u (%s) died: %s", m->spec->rank, m->spec->node, status->reason);
+		gang_fail(gang, "rank %u (%s) died: %s", m->spec->rank, m->spec->node,
+				status->reason);
 	} else if (gang_status(gang)->state == J(STARTING)) {
 		check_stage(gang);
 	} else {
@@ -315,7 +224,7 @@ void gang_silent(struct gang *gang, struct member *m, const struct sb_err *err)
 
 void gang_refused(struct gang *gang, struct member *m, const struct sb_err *err)
 {
-	fail(gang, "rank %u (%s) could not be started: %s", m->spec->rank, m->spec->node,
+	gang_fail(gang, "rank %u (%s) could not be started: %s", m->spec->rank, m->spec->node,
 			err->text);
 }
 
@@ -411,12 +320,10 @@ void gang_member_down(struct gang *gang)
 
 static void quiet(struct gang *gang)
 {
-	if (gang->probe)
-		sb_probe_cancel(sb_steal(gang->probe));
+	gang_life_end(gang);
 	if (gang->post)
 		gang_post_lose(gang, "the job was stopped while it ran");
 	sd_event_source_disable_unref(sb_steal(gang->gate_timer));
-	sd_event_source_disable_unref(sb_steal(gang->probe_timer));
 	for (size_t i = 0; i < gang->n; i++)
 		member_quiet(&gang->ranks[i]);
 }
@@ -432,6 +339,8 @@ void gang_stop(struct gang *gang, bool by_operator, const char *why)
 	if (why)
 		job_note(gang->job, "the gang ends: %s", why);
 	quiet(gang);
+	if (gang_status(gang)->engine) /* what it said of its work is over */
+		sparkbus__engine_load__free_unpacked(sb_steal(gang_status(gang)->engine), NULL);
 	for (size_t i = 0; i < gang->n; i++)
 		gang->ranks[i].stop_pending = true;
 	for (size_t i = 0; i < gang->n; i++)
@@ -488,7 +397,7 @@ static void resume_ready(struct gang *gang)
 	for (size_t i = 0; i < gang->n; i++)
 		member_watch(&gang->ranks[i]);
 	gang_own_changed(gang);
-	probe(gang);
+	gang_probe(gang);
 }
 
 /* Ranks of later stages are watched from now on: by that their nodes learn that the job is

@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "sb_probe.h"
+#include "sb_watch.h"
 
 /* One rank, ours or a peer's, and the one command that is under way for it. */
 struct member {
@@ -24,6 +25,7 @@ struct member {
 struct gang {
 	struct job *job;
 	struct sb_probe *probe;
+	struct sb_watch *watch;
 	struct sb_engine_call *post; /* the post_exec hook that runs */
 	sd_event_source *gate_timer, *owed_timer, *probe_timer, *own_changed;
 	uint32_t stage;
@@ -37,6 +39,15 @@ bool gang_stopping(const struct gang *gang);
 Sparkbus__JobStatus *gang_status(const struct gang *gang);
 /* What the job is doing now, for people: reason and event. */
 void gang_say(struct gang *gang, const char *fmt, ...) SB_PRINTF(2, 3);
+
+/* It cannot go on, or must not: every rank is stopped. */
+void gang_fail(struct gang *gang, const char *fmt, ...) SB_PRINTF(2, 3);
+
+/* --- gang_life.c: is the engine alive? --- */
+/* Have it produce something, which makes the job READY. */
+void gang_probe(struct gang *gang);
+/* Ask and look no more. */
+void gang_life_end(struct gang *gang);
 
 /* --- gang.c: what a member reports --- */
 void gang_news(struct gang *gang, struct member *m, const Sparkbus__RankStatus *status);

@@ -23,6 +23,7 @@ struct sb_probe {
 	Sparkbus__Readiness *how;
 	uint64_t deadline_ms; /* CLOCK_BOOTTIME */
 	uint64_t interval_ms;
+	bool serves;  /* it answered at /v1/models the last time */
 	unsigned way; /* index of the request that makes it produce something */
 	char *body;
 	char last[SB_ERR_TEXT_MAX]; /* what was wrong at the last try */
@@ -159,7 +160,7 @@ static void SB_PRINTF(3, 4) not_yet(struct sb_probe *probe, uint64_t delay_ms, c
 	va_end(ap);
 	sb_text_clean(text); /* an engine's words are in it */
 	if (sb_now_boot_ms() + delay_ms > probe->deadline_ms) {
-		sb_err_set(&err, SB_E_TIMEOUT, "%s", text);
+		sb_err_set(&err, probe->serves ? SB_E_TIMEOUT : SB_E_UNAVAILABLE, "%s", text);
 		finish(probe, &err);
 		return;
 	}
@@ -256,6 +257,7 @@ static void on_models(void *ctx, const struct sb_http_result *res)
 	struct sb_probe *probe = ctx;
 
 	probe->req = NULL;
+	probe->serves = res->status == 200;
 	if (res->status == 200)
 		ask_product(probe);
 	else if (res->status == 401 || res->status == 403)

@@ -14,6 +14,7 @@
 
 #include "sb_engine.h"
 #include "sb_err.h"
+#include "sb_watch.h"
 #include "sb_wire.h"
 
 struct sb_jobs;
@@ -37,6 +38,7 @@ struct sb_jobs_env {
 	const char *hf_cache;
 	uint64_t log_max_bytes;
 	unsigned ended_kept;
+	struct sb_watch_times watch;
 	/* Something about @job's own rank changed, or its log grew: long polls may have an answer.
 	 */
 	void (*on_change)(void *ctx, const char *job);

@@ -11,7 +11,8 @@
 
 struct sb_probe;
 
-/** The end: @err NULL = alive. Once, unless cancelled. */
+/** The end: @err NULL = alive; SB_E_TIMEOUT: it serves and produces nothing; SB_E_UNAVAILABLE: it
+ * does not even serve. Once, unless cancelled. */
 typedef void (*sb_probe_fn)(void *ctx, const struct sb_err *err);
 /** What the engine says meanwhile: "no answer yet on port 8000", "serves, generates nothing". */
 typedef void (*sb_probe_progress_fn)(void *ctx, const char *text);

@@ -86,6 +86,27 @@ static void add_times(const Sparkbus__JobStatus *s, struct sb_strbuf *out)
 				age_of(s->proved_unix_ms, age, sizeof(age)));
 }
 
+/* What the engine said of its work, if that was a moment ago. */
+static void print_load(const Sparkbus__EngineLoad *e)
+{
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf text = SB_STRBUF_INIT;
+	char age[32];
+
+	if (!e || !e->told)
+		return;
+	if (e->has_running_case)
+		sb_strbuf_addf(&text, "%u running", e->running);
+	if (e->has_waiting_case)
+		sb_strbuf_addf(&text, ", %u waiting", e->waiting);
+	if (e->has_rate_case)
+		sb_strbuf_addf(&text, ", %.1f tokens/s", e->tokens_per_s);
+	if (e->has_kv_case)
+		sb_strbuf_addf(&text, ", KV cache %u%%", e->kv_used / 100);
+	if (text.len)
+		printf("  load:  %s (%s ago)\n", sb_strbuf_str(&text),
+				age_of(e->unix_ms, age, sizeof(age)));
+}
+
 static void print_job(const struct job_view *view)
 {
 	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf label = SB_STRBUF_INIT, reason = SB_STRBUF_INIT;
@@ -108,6 +129,8 @@ static void print_job(const struct job_view *view)
 		printf("  why:   %s\n", sb_strbuf_str(&reason));
 	if (*s->url && !job_is_over(s->state))
 		printf("  url:   %s\n", s->url);
+	if (!job_is_over(s->state))
+		print_load(s->engine);
 	for (size_t i = 0; i < view->n_ranks; i++)
 		print_rank(&view->ranks[i]);
 	printf("  logs:  sparkbus logs %s\n", job_short(s->job));

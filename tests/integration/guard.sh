@@ -83,7 +83,7 @@ node_agent spark1 restart
 wait_until 10 "after a restart the job is READY" state_is keep READY
 run_expect 0 "a watcher begins to take memory" launch 8005 watched -o env.ENGINESIM_EAT_MIB_S=200
 run_expect 0 "it takes memory" start_eating 8005
-low() { [ "$(sparkbus node show spark1 --json | jq -r .guard.level)" != GUARD_OK ]; }
+low() { [ "$(sparkbus node show spark1 --json | jq -r .guard.level)" != OK ]; }
 wait_until 30 "memory gets low" low
 is "$(state_of watched)" READY "nobody is stopped"
 run_expect 0 "stop all" sparkbus stop --all

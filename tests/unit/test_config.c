@@ -35,6 +35,8 @@ static void assert_defaults(const struct sb_config *config)
 	ck_assert_ptr_nonnull(strstr(config->hf_cache, "huggingface"));
 	ck_assert_uint_eq(config->log_max_bytes, 33554432);
 	ck_assert_uint_eq(config->ended_jobs_kept, 32);
+	ck_assert_uint_eq(config->health_frozen_s, 60);
+	ck_assert_uint_eq(config->health_prove_s, 60);
 	ck_assert_int_eq(config->guard_mode, SB_GUARD_ACT);
 	ck_assert_uint_eq(config->guard_warn, 0);
 	ck_assert_uint_eq(config->guard_critical, 0);
@@ -78,6 +80,7 @@ START_TEST(every_key_is_read)
 			   "logs:\n"
 			   "  max_bytes: 1G\n"
 			   "jobs: {ended_kept: 0}\n"
+			   "health: {frozen_s: 0, prove_s: 7}\n"
 			   "log: {level: debug}\n"
 			   "guard: {mode: off, warn: 3G, critical: 2G, emergency: 1G, cgroup: /c}\n"
 			   "fabric: {beacon: 'eth0,eth1'}\n",
@@ -95,6 +98,8 @@ START_TEST(every_key_is_read)
 	ck_assert_uint_eq(config.ended_jobs_kept, 0);
 	ck_assert_int_eq(config.log_level, 7);
 	ck_assert_str_eq(config.fabric_beacon, "eth0,eth1");
+	ck_assert_uint_eq(config.health_frozen_s, 0);
+	ck_assert_uint_eq(config.health_prove_s, 7);
 	ck_assert_int_eq(config.guard_mode, SB_GUARD_OFF);
 	ck_assert_uint_eq(config.guard_warn, 3ull << 30);
 	ck_assert_uint_eq(config.guard_critical, 2ull << 30);
