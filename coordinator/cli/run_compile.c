@@ -267,16 +267,19 @@ static int pretend(struct launch *l, size_t n, struct sb_err *err)
 static int any_nodes(struct launch *l, const struct run_opts *opts, struct sb_err *err)
 {
 	SB_CLEANUP(sb_workload_freep) struct sb_workload *w = NULL;
+	struct sb_err why = SB_ERR_INIT;
 	unsigned n;
 	int rc;
 
-	if (hosts_resolve(l->cli, &opts->hosts, HOSTS_MUST, &l->nodes, NULL) == 0)
+	if (hosts_resolve(l->cli, &opts->hosts, HOSTS_MUST, &l->nodes, &why) == 0)
 		return 0;
 	rc = resolve_workload(l, opts, NULL, NULL, &w, err);
 	if (rc < 0)
 		return rc;
 	n = opts->solo ? 1 : sb_plan_nodes_wanted(w);
-	return pretend(l, n > LOOK_NODES_MAX ? LOOK_NODES_MAX : n, err);
+	n = n > LOOK_NODES_MAX ? LOOK_NODES_MAX : n;
+	cli_note(l->cli, "As if there were %u node%s: %s", n, plural(n), why.text);
+	return pretend(l, n, err);
 }
 
 int launch_look(struct launch *l, const struct run_opts *opts, const struct opt_int *nodes,

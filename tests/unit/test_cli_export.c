@@ -111,6 +111,7 @@ START_TEST(secrets_are_in_a_file_of_their_own)
 	read_file("dir/.env");
 	ck_assert_str_eq(output, "HF_TOKEN='hf_not_to_be_seen'\n");
 	run("export compose r", 0);
+	has("As if there were 1 node: ");
 	ck_assert_ptr_null(strstr(output, "hf_not"));
 	has("HF_TOKEN. They belong into .env");
 }
