@@ -446,7 +446,7 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *config = NULL, *name = NULL, *bundle = NULL;
+	const char *config = SB_CONFIG_DEFAULT_PATH, *name = NULL, *bundle = NULL;
 	bool enrolling;
 	int opt;
 
