@@ -49,6 +49,14 @@ static const char revoke_details[] =
 		"not "
 		"reached still trust the revoked one: repeat with `sparkbus node push-crl`.";
 
+static const char bootstrap_details[] =
+		"HOST is what `ssh HOST` understands. On all hosts at once: the package is "
+		"installed, the node makes its key, its request is signed here, ports 47100 and "
+		"47101 are opened if ufw or firewalld is active, the agent is started, and must "
+		"answer over the bus; then the node is added to a cluster. Run it again to repair "
+		"or to go on; what is right already stays. A changed host key is an error. "
+		"Afterwards nothing needs SSH.";
+
 static const char list_details[] =
 		"Shown are the recipes of this folder, of the registries that have been fetched, "
 		"and the bundled ones. QUERY is looked for in "
@@ -183,6 +191,9 @@ static const char fix_permissions_details[] =
 const struct command commands[] = {
 	{ "init", "", "make the authorities and your operator certificate",
 			OPTS(init_options, init_opts), .run = cmd_init },
+	{ "bootstrap", "[USER@]HOST...", "install the agent on nodes, over SSH", bootstrap_details,
+			OPTS(bootstrap_options, bootstrap_opts), .min_args = 1,
+			.max_args = TARGETS_MAX, .run = cmd_bootstrap },
 	{ "run", "RECIPE", "launch a recipe on one or several nodes", run_details,
 			OPTS(run_options, run_opts), .min_args = 1, .max_args = 1, .run = cmd_run },
 	{ "stop", "[TARGET]", "stop a job, or all jobs", stop_details,

@@ -11,6 +11,13 @@ struct init_opts {
 extern const struct opt init_options[];
 int cmd_init(struct cli *cli, const struct call *call);
 
+struct bootstrap_opts {
+	const char *packages, *name, *address, *cluster, *ssh_config, *password_file;
+	bool apt, dry_run, remove;
+};
+extern const struct opt bootstrap_options[];
+int cmd_bootstrap(struct cli *cli, const struct call *call);
+
 struct node_opts {
 	const char *csr, *out;
 	struct opt_int control_port, peer_port, days;
