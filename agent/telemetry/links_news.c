@@ -2,7 +2,8 @@
  *
  * Told is what an owner of the machine would want to know: hardware and what is built on it, not
  * the links that container engines make and drop. A link that goes down and up all the time is told
- * of NEWS_MAX times in NEWS_WINDOW_MS; the rest is counted and summed up at the end. */
+ * of NEWS_MAX times in NEWS_WINDOW_MS; the rest is counted and summed up at the end. What else
+ * changes all the time has a measure of its own, and hides no pulled cable. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,9 +18,11 @@
 #define OPER_DORMANT   5u
 #define OPER_UP        6u
 
+enum measure { UP_OR_DOWN, OTHER, MEASURE_COUNT_ };
+
 struct window {
 	unsigned index; /* of the interface; 0 = free */
-	unsigned told, held;
+	unsigned told[MEASURE_COUNT_], held;
 	uint64_t start_ms;
 };
 
@@ -119,14 +122,14 @@ static struct window *window_of(struct links_news *news, unsigned index, uint64_
 	return free_one;
 }
 
-static bool may_tell(struct links_news *news, unsigned index, uint64_t now_ms)
+static bool may_tell(struct links_news *news, unsigned index, enum measure measure, uint64_t now_ms)
 {
 	struct window *w = window_of(news, index, now_ms);
 
 	if (!w)
 		return false;
-	if (w->told < NEWS_MAX)
-		return w->told++, true;
+	if (w->told[measure] < NEWS_MAX)
+		return w->told[measure]++, true;
 	w->held++;
 	return false;
 }
@@ -157,11 +160,11 @@ static void tell_ips(struct links_news *news, unsigned index, const struct links
 		const struct links_brief *after, uint64_t now_ms)
 {
 	for (size_t i = 0; i < before->n_ips; i++)
-		if (!has_ip(after, before->ips[i]) && may_tell(news, index, now_ms))
+		if (!has_ip(after, before->ips[i]) && may_tell(news, index, OTHER, now_ms))
 			say(news, "link.address", "%s: address %s removed", before->name,
 					before->ips[i]);
 	for (size_t i = 0; i < after->n_ips; i++)
-		if (!has_ip(before, after->ips[i]) && may_tell(news, index, now_ms))
+		if (!has_ip(before, after->ips[i]) && may_tell(news, index, OTHER, now_ms))
 			say(news, "link.address", "%s: address %s added", after->name,
 					after->ips[i]);
 }
@@ -182,16 +185,16 @@ void links_news_tell(struct links_news *news, unsigned index, const struct links
 	if (before->known != after->known) {
 		const struct links_brief *link = before->known ? before : after;
 
-		if (link->hardware && may_tell(news, index, now_ms))
+		if (link->hardware && may_tell(news, index, OTHER, now_ms))
 			say(news, before->known ? "link.gone" : "link.new", "%s: %s", link->name,
 					before->known ? "the device is gone" : "a new device");
 		return;
 	}
-	if (strcmp(before->name, after->name) != 0 && may_tell(news, index, now_ms))
+	if (strcmp(before->name, after->name) != 0 && may_tell(news, index, OTHER, now_ms))
 		say(news, "link.name", "%s: renamed to %s", before->name, after->name);
-	if (before->up != after->up && may_tell(news, index, now_ms))
+	if (before->up != after->up && may_tell(news, index, UP_OR_DOWN, now_ms))
 		tell_state(news, after);
-	if (before->mtu != after->mtu && may_tell(news, index, now_ms))
+	if (before->mtu != after->mtu && may_tell(news, index, OTHER, now_ms))
 		say(news, "link.mtu", "%s: MTU %u, was %u", after->name, after->mtu, before->mtu);
 	tell_ips(news, index, before, after, now_ms);
 }

@@ -4,7 +4,6 @@
 
 #include "hardware_parts.h"
 
-#define INPUTS_MAX 32u /* of one device */
 /* Beyond these a reading says that there is no thermometer. */
 #define COLDEST_MC (-60000)
 #define HOTTEST_MC 250000
@@ -52,34 +51,46 @@ static void read_zone(int dir, const char *name, Sparkbus__SensorState *state)
 		sensor->label = heap_text(type);
 }
 
+/* "temp3_input" is number 3; inputs may begin anywhere and have gaps. */
+static bool is_input(const char *file, unsigned *ret)
+{
+	int end = 0;
+
+	return sscanf(file, "temp%3u_input%n", ret, &end) == 1 && end && !file[end];
+}
+
+static void read_input(int dir, const char *name, unsigned number, Sparkbus__SensorState *state)
+{
+	char path[32], label[SYS_TEXT_MAX];
+	Sparkbus__Sensor *sensor;
+	int32_t value;
+
+	snprintf(path, sizeof(path), "temp%u_input", number);
+	sensor = read_value(dir, path, &value) ? add(state, name, value) : NULL;
+	if (!sensor)
+		return;
+	snprintf(path, sizeof(path), "temp%u_label", number);
+	if (sys_text(dir, path, label, sizeof(label)))
+		sensor->label = heap_text(label);
+	snprintf(path, sizeof(path), "temp%u_crit", number);
+	if (read_value(dir, path, &value)) {
+		sensor->has_critical_case = SPARKBUS__SENSOR__HAS_CRITICAL_CRITICAL_MILLIDEGREES;
+		sensor->critical_millidegrees = value;
+	}
+}
+
 static void read_device(int dir, const char *unused, Sparkbus__SensorState *state)
 {
-	char name[SYS_TEXT_MAX], path[32], label[SYS_TEXT_MAX];
-	int32_t value;
+	SB_CLEANUP(sys_names_done) struct sys_names files = { 0 };
+	char name[SYS_TEXT_MAX];
+	unsigned number;
 
 	if (!sys_text(dir, "name", name, sizeof(name)) || strcmp(name, "acpitz") == 0)
 		return; /* the zones, once more */
-	for (unsigned i = 1; i <= INPUTS_MAX; i++) {
-		Sparkbus__Sensor *sensor;
-
-		snprintf(path, sizeof(path), "temp%u_input", i);
-		if (!sys_exists(dir, path))
-			return;
-		if (!read_value(dir, path, &value))
-			continue;
-		sensor = add(state, name, value);
-		if (!sensor)
-			return;
-		snprintf(path, sizeof(path), "temp%u_label", i);
-		if (sys_text(dir, path, label, sizeof(label)))
-			sensor->label = heap_text(label);
-		snprintf(path, sizeof(path), "temp%u_crit", i);
-		if (read_value(dir, path, &value)) {
-			sensor->has_critical_case =
-					SPARKBUS__SENSOR__HAS_CRITICAL_CRITICAL_MILLIDEGREES;
-			sensor->critical_millidegrees = value;
-		}
-	}
+	sys_names(dir, ".", &files);
+	for (size_t i = 0; i < files.n; i++)
+		if (is_input(files.names[i], &number))
+			read_input(dir, name, number, state);
 }
 
 static void read_class(int sys, const char *path,

@@ -127,6 +127,7 @@ is "$(device whole rxe1 '.ports[0].gids[] | select(.gid | endswith("ffff:c0a8:64
 like "$(device whole rxe1 '.ports[0].counters[].name')" '^sent_pkts$' "its counters"
 is "$(device removed rxe0 .name)" '' "a device that was removed is gone"
 is "$(device removed rxe1 .name)" rxe1 "and the other one is not"
+is "$(link whole eth1 .driver)" virtio_net "what only sysfs knows of a link"
 is "$(fabric whole | jq -r '"\(.management_interface) \(.management_address)"')" "eth0 192.168.1.21" \
 	"the management interface"
 is "$(fabric whole | jq -r '.routes[] | (if .prefix_len > 0 then "\(.network)/\(.prefix_len)" else "default" end) + " " + .interface' |

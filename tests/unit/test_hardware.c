@@ -288,8 +288,10 @@ START_TEST(thermometers)
 
 	spark_sysfs(&spark_scenario("two, one cable")->nodes[0], testdir);
 	spark_put(testdir, "-273000", "class/thermal/thermal_zone9/temp"); /* none there */
+	spark_put(testdir, "k10temp", "class/hwmon/hwmon3/name");
+	spark_put(testdir, "47000", "class/hwmon/hwmon3/temp3_input"); /* there is no first one */
 	s = sensors_read(sys);
-	ck_assert_uint_eq(s->n_sensors, 9);
+	ck_assert_uint_eq(s->n_sensors, 10);
 	ck_assert_str_eq(s->sensors[0]->name, "thermal_zone0");
 	ck_assert_str_eq(s->sensors[0]->label, "acpitz");
 	ck_assert_int_eq(s->sensors[0]->millidegrees, 54300);
@@ -298,6 +300,7 @@ START_TEST(thermometers)
 	ck_assert_str_eq(s->sensors[8]->name, "mlx5");
 	ck_assert_str_eq(s->sensors[8]->label, "asic");
 	ck_assert_int_eq(s->sensors[8]->critical_millidegrees, 105000);
+	ck_assert_int_eq(s->sensors[9]->millidegrees, 47000);
 	sparkbus__sensor_state__free_unpacked(s, NULL);
 }
 END_TEST

@@ -271,6 +271,27 @@ START_TEST(a_link_that_flaps_is_summed_up)
 }
 END_TEST
 
+START_TEST(what_else_changes_hides_no_pulled_cable)
+{
+	struct links_news *news = links_news_new(hear, NULL);
+	struct links_model *m = spark();
+	struct spark_link row = spark_rows[3];
+
+	for (unsigned i = 0; i < 20; i++) {
+		row.mtu = 2000 + i;
+		change(news, m, spark_link_message(&row, RTM_NEWLINK), 4, 1000 + i);
+	}
+	ck_assert_uint_eq(n_heard, 6);
+	row.carrier = 0;
+	row.oper = 2;
+	change(news, m, spark_link_message(&row, RTM_NEWLINK), 4, 1100);
+	ck_assert_uint_eq(n_heard, 7);
+	ck_assert_str_eq(heard[6], "link.down enp1s0f1np1: link down (carrier lost)");
+	links_news_free(news);
+	links_model_free(m);
+}
+END_TEST
+
 /* --- the kernel --- */
 
 static sd_event *loop;
@@ -413,6 +434,7 @@ int main(void)
 	tcase_add_test(tc, there_is_an_end_to_what_is_kept);
 	tcase_add_test(tc, a_pulled_cable_in_words);
 	tcase_add_test(tc, a_link_that_flaps_is_summed_up);
+	tcase_add_test(tc, what_else_changes_hides_no_pulled_cable);
 	tcase_add_test(tc, the_kernel_tells_of_a_cut_link);
 	tcase_add_test(tc, lost_messages_are_made_up_for);
 	suite_add_tcase(s, tc);
