@@ -57,6 +57,10 @@ static void make_home(void)
 	setenv("PATH", path, 1);
 	setenv("HOME", testdir, 1);
 	setenv("ZDOTDIR", testdir, 1);
+	unsetenv("XDG_DATA_HOME");
+	/* Without that folder every fish reads all manual pages of the machine, in the background.
+	 */
+	write_file(".local/share/fish/generated_completions/none", "");
 	setenv("SPARKBUS_HOME", testdir, 1);
 	free(path);
 	path = sb_fs_join(testdir, "recipes");
