@@ -63,7 +63,7 @@ void guard_step(struct guard_state *state, const struct sb_guard_limits *limits,
 void guard_stopped(struct guard_state *state, uint64_t boot_ms);
 
 /** Index of the job to stop, -1 = none: one that is loading, the youngest first, else the one with
- * the lowest priority, of those the one with the most GPU memory, then the youngest. */
+ * the lowest priority, of those the one that holds the most memory, then the youngest. */
 int guard_choose(const struct sb_guard_job *jobs, size_t n, enum guard_stop stop);
 
 /** Text of /proc/meminfo into @ret. False when total or available is missing. */

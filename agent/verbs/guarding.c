@@ -25,19 +25,20 @@ struct sb_guarding {
 
 /* --- jobs to choose from --- */
 
-/* Bytes that the GPU's processes of @job hold, as NVML says; 0 when it does not. */
-static uint64_t gpu_bytes_of(struct sb_agent *agent, const char *job)
+/* Bytes that @job holds here: its cgroup's, and the GPU's, which no cgroup counts. */
+static uint64_t bytes_of(struct sb_agent *agent, const char *job)
 {
 	const Sparkbus__Telemetry *t = agent->telemetry ? sb_telemetry_get(agent->telemetry) : NULL;
 	uint64_t sum = 0;
 
-	for (size_t g = 0; t && t->gpu && g < t->gpu->n_gpus; g++)
-		for (size_t i = 0; i < t->gpu->gpus[g]->n_processes; i++) {
-			const Sparkbus__GpuProcess *p = t->gpu->gpus[g]->processes[i];
-
-			if (p->has_memory_case && strcmp(p->job, job) == 0)
-				sum += p->memory_bytes;
-		}
+	for (size_t i = 0; t && i < t->n_jobs; i++) {
+		if (strcmp(t->jobs[i]->job, job) != 0)
+			continue;
+		if (t->jobs[i]->has_memory_case)
+			sum += t->jobs[i]->memory_bytes;
+		if (t->jobs[i]->has_gpu_memory_case)
+			sum += t->jobs[i]->gpu_memory_bytes;
+	}
 	return sum;
 }
 
@@ -53,7 +54,7 @@ static void tell_jobs(struct sb_guarding *g)
 			.priority = running[i].priority,
 			.loading = running[i].loading,
 			.started_unix_ms = running[i].started_unix_ms,
-			.bytes = gpu_bytes_of(g->agent, running[i].job),
+			.bytes = bytes_of(g->agent, running[i].job),
 		};
 		snprintf(jobs[i].job, sizeof(jobs[i].job), "%s", running[i].job);
 	}

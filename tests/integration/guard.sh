@@ -77,6 +77,14 @@ is "$(kernel_kills)" 0 "the kernel killed nobody"
 run_expect 0 "node show" sparkbus node show spark1 --json
 like "$(jq -r .guard.last_act <<<"$out")" 'stopped the job: .*GiB available, limit' "node show has the last act"
 
+# Of two that matter as much, the one goes that holds the memory, though it is the older one.
+run_expect 0 "a job that will take more" launch 8006 large
+run_expect 0 "one like it" launch 8007 small
+run_expect 0 "the first begins to take memory" start_eating 8006
+wait_until 30 "it is stopped" state_is large FAILED
+is "$(state_of small)" READY "the other was not touched"
+run_expect 0 "stop it" sparkbus stop small
+
 # Only watching: it says so and does nothing. The memory is given back before the limit.
 sed -i 's/guard: {mode: act/guard: {mode: warn/' "$tb/spark1/agent.yaml"
 node_agent spark1 restart
