@@ -51,8 +51,7 @@ static const char *const hostile[] = { "", "\n\n", "vllm:num_requests_running",
 	"vllm:num_requests_running -1", "vllm:num_requests_running inf",
 	"vllm:num_requests_running 5x", "xvllm:num_requests_running 5",
 	"vllm:num_requests_running_total 5", "vllm:num_requests_running{a=\"\\",
-	"vllm:num_requests_running "
-	"9999999999999999999999999999999999999999999999999999999999999999999999" };
+	"sglang:token_usage 9999999999999999999999999999999999999999999999999999999999999999" };
 
 START_TEST(what_is_no_number_is_absent)
 {
@@ -62,7 +61,7 @@ START_TEST(what_is_no_number_is_absent)
 
 	memcpy(exact, hostile[_i], len + 1);
 	sb_metrics_parse(exact, len, &l);
-	ck_assert(!l.has_running && !l.has_generated && !l.has_kv);
+	ck_assert(!l.has_running && !l.has_waiting && !l.has_generated && !l.has_kv);
 	free(exact);
 }
 END_TEST
