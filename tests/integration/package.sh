@@ -146,6 +146,6 @@ run_expect 1 "the settings are gone" test -e "$settings"
 unharmed "purge"
 run_expect 0 "the command goes, too" in_root spark dpkg -P sparkbus
 is "$(find "$scratch/spark" -xdev -path '*/proc' -prune -o -path "$scratch/spark/tmp" -prune -o \
-	-path '*/dpkg/*' -prune -o -iname '*sparkbus*' -print)" "$scratch/spark/var/lib/sparkbus" \
+	-path '*/dpkg/*' -prune -o -path '*/root/.cache' -prune -o -iname '*sparkbus*' -print)" "$scratch/spark/var/lib/sparkbus" \
 	"nothing else of the packages is left"
 done_testing

@@ -43,7 +43,7 @@ root_base()
 	local key wanted
 	wanted=$(for key in "$packages"/sparkbus*_*.deb; do
 		dpkg-deb -f "$key" Depends | sed 's/([^)]*)//g; s/|[^,]*//g; s/ //g' | tr , '\n'
-	done | grep -v '^sparkbus' | sort -u | paste -sd,),openssh-server,sudo,iproute2
+	done | grep -v '^sparkbus' | sort -u | paste -sd,),openssh-server,sudo,iproute2,systemd,systemd-sysv
 	key=$(sha1sum <<<"$wanted")
 	root_tree=$roots/${key:0:12}
 	exec 6>"$roots/lock"
