@@ -179,6 +179,8 @@ struct fleet {
 };
 int fleet_ask(struct cli *cli, const struct cli_nodes *nodes, bool running_only, struct fleet *ret,
 		struct sb_err *err);
+int fleet_ask_within(struct cli *cli, const struct cli_nodes *nodes, bool running_only,
+		unsigned deadline_ms, struct fleet *ret, struct sb_err *err);
 void fleet_done(struct fleet *fleet);
 /** What node @i said, or NULL. */
 const Sparkbus__NodeState *fleet_state(const struct fleet *fleet, size_t i);
@@ -247,6 +249,9 @@ struct follow_opts {
 	bool prefix;                   /* "rank 1 | " before each line */
 	const struct cli_node *leader; /* says whether the job is over */
 };
+/** Append a line of a log for a terminal: what it would show last of a progress bar, no control
+ * characters, and colours only with @colors. */
+void log_text(struct sb_strbuf *line, const char *text, size_t len, bool colors);
 enum follow_end { FOLLOW_OVER, FOLLOW_INTERRUPTED };
 /** Print the logs to @out, by time when there are several. An agent that does not answer is asked
  * again. @ret_status (may be NULL) gets the job's last status: free_unpacked, or NULL. */

@@ -32,6 +32,13 @@ static const char stop_details[] =
 static const char logs_details[] =
 		"TARGET is a job id or a recipe name. Logs stay readable after the job ended. "
 		"Without --follow or --no-follow the log is followed while the job runs.";
+static const char monitor_details[] = "A row a node, a row a job, and below them what happens. q "
+				      "leaves, ? shows the other "
+				      "keys. A node that does not answer is shown as unknown, and "
+				      "costs a round 2 s. --once "
+				      "prints text without escape codes, 80 columns wide where "
+				      "there is no terminal; its exit "
+				      "status is 3 when a node did not answer.";
 static const char events_details[] =
 		"What each agent has kept since it was started, by time, at most 4096 a node: jobs "
 		"and ranks, links, the memory guard, the engine, certificates. Without --follow, "
@@ -202,6 +209,8 @@ const struct command commands[] = {
 			.min_args = 1, .max_args = 1, .run = cmd_logs },
 	{ "status", "", "show jobs and nodes", status_details, OPTS(status_options, status_opts),
 			.run = cmd_status },
+	{ "monitor", "", "watch nodes and jobs, full screen", monitor_details,
+			OPTS(monitor_options, monitor_opts), .run = cmd_monitor },
 	{ "events", "", "show what happened on the nodes", events_details,
 			OPTS(events_options, events_opts), .run = cmd_events },
 	{ "list", "[QUERY]", "list the recipes", list_details, OPTS(list_options, list_opts),

@@ -140,6 +140,14 @@ struct status_opts {
 extern const struct opt status_options[];
 int cmd_status(struct cli *cli, const struct call *call);
 
+struct monitor_opts {
+	struct host_opts hosts;
+	struct opt_int interval;
+	bool once;
+};
+extern const struct opt monitor_options[];
+int cmd_monitor(struct cli *cli, const struct call *call);
+
 struct events_opts {
 	struct host_opts hosts;
 	bool follow, json;

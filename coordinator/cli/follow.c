@@ -66,7 +66,7 @@ static size_t color_at(const char *s, size_t len)
 }
 
 /* An engine's own colours may pass to a terminal; whatever else could steer it may not. */
-static void print_text(struct sb_strbuf *line, const char *text, size_t len, bool colors)
+void log_text(struct sb_strbuf *line, const char *text, size_t len, bool colors)
 {
 	const char *cr = len ? memrchr(text, '\r', len - 1) : NULL;
 	bool colored = false;
@@ -133,7 +133,7 @@ static void print_line(struct follow *f, const struct line *line)
 
 	if (f->opts->prefix)
 		sb_strbuf_addf(&text, "rank %u | ", line->rank);
-	print_text(&text, line->text, line->len, *sb_color(f->out, SB_BOLD) != '\0');
+	log_text(&text, line->text, line->len, *sb_color(f->out, SB_BOLD) != '\0');
 	fprintf(f->out, "%s\n", sb_strbuf_str(&text));
 }
 

@@ -10,6 +10,12 @@
 int fleet_ask(struct cli *cli, const struct cli_nodes *nodes, bool running_only, struct fleet *ret,
 		struct sb_err *err)
 {
+	return fleet_ask_within(cli, nodes, running_only, ASK_DEADLINE_MS, ret, err);
+}
+
+int fleet_ask_within(struct cli *cli, const struct cli_nodes *nodes, bool running_only,
+		unsigned deadline_ms, struct fleet *ret, struct sb_err *err)
+{
 	struct sb_client *client;
 	int rc = cli_client(cli, &client, err);
 
@@ -28,7 +34,7 @@ int fleet_ask(struct cli *cli, const struct cli_nodes *nodes, bool running_only,
 			return rc;
 		}
 	}
-	ret->silent = asks_send(cli, client, ret->asks, nodes->n, ASK_DEADLINE_MS);
+	ret->silent = asks_send(cli, client, ret->asks, nodes->n, deadline_ms);
 	if (!interrupted())
 		return 0;
 	fleet_done(ret);
