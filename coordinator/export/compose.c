@@ -213,11 +213,11 @@ static void file_use(struct compose *c, const Sparkbus__File *file, size_t i)
 
 static void file_text(struct compose *c, const Sparkbus__File *file, size_t i)
 {
-	SB_CLEANUP(sb_freep)
-	char *content = strndup((const char *)file->content.data, file->content.len);
+	SB_CLEANUP(sb_strbuf_done) struct sb_strbuf content = SB_STRBUF_INIT;
 
+	sb_strbuf_add(&content, file->content.data, file->content.len);
 	sb_strbuf_addf(c->out, "  file%zu:\n    content: ", i);
-	text(c, content ? content : "");
+	text(c, sb_strbuf_str(&content));
 	sb_strbuf_addc(c->out, '\n');
 }
 
