@@ -14,7 +14,7 @@ node_ip addr add 192.168.100.10/24 dev cab0
 stamped() { while read -r line; do printf '%s %s\n' $((${EPOCHREALTIME/[.,]/} / 1000)) "$line"; done; }
 sparkbus events --follow --tail 0 --json > >(stamped >"$scratch/events") 2>&1 &
 follower=$!
-trap 'kill $follower 2>/dev/null; tap_exit' EXIT
+trap 'status=$?; kill $follower 2>/dev/null; (exit $status); tap_exit' EXIT
 heard() { grep -q "$1" "$scratch/events"; }
 wait_until 20 "an address is an event" heard 'cab0: address 192.168.100.10/24 added'
 

@@ -25,7 +25,7 @@ end()
 		ip netns del "$n" 2>/dev/null
 	done
 }
-trap 'end; tap_exit' EXIT
+trap 'status=$?; end; (exit $status); tap_exit' EXIT
 ip netns add "${ns[0]}" 2>/dev/null && ip netns add "${ns[1]}" || skip_all "cannot make network namespaces"
 ip link add eth0 netns "${ns[0]}" type veth peer name eth0 netns "${ns[1]}"
 for i in 0 1; do

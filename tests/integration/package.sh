@@ -77,7 +77,7 @@ stop_agent()
 	wait "$agent" 2>/dev/null
 	agent=''
 }
-trap 'stop_agent; tap_exit' EXIT
+trap 'status=$?; stop_agent; (exit $status); tap_exit' EXIT
 
 serving() { [ "$(curl -sf --max-time 5 "http://$TESTBED_NET.11:8000/v1/models" | jq -r '.data[0].id')" = "$model" ]; }
 # The containers by id and start: neither a new one nor a restarted one passes for the old.
