@@ -35,7 +35,7 @@ is "$(jq -r '[.nodes[] | select(.memory_available_bytes > 0 and .jobs == 1)] | l
 
 # --- follow ---
 
-sparkbus events -f --tail 1 --kind link >"$scratch/follow" 2>"$scratch/follow.err" &
+sparkbus events -f --tail 0 --kind link >"$scratch/follow" 2>"$scratch/follow.err" &
 follower=$!
 node_exec spark1 ip link add cable0 type veth peer name cable1
 node_exec spark1 ip link set cable1 up
