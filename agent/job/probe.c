@@ -276,18 +276,19 @@ static void ask_models(struct sb_probe *probe)
 		finish(probe, &err);
 }
 
-static int open_http(struct sb_probe *probe, struct sb_err *err)
+int sb_probe_open(sd_event *loop, const Sparkbus__Readiness *how, struct sb_http **ret,
+		struct sb_err *err)
 {
-	const char *host = sb_empty(probe->how->host) ? "127.0.0.1" : probe->how->host;
+	const char *host = sb_empty(how->host) ? "127.0.0.1" : how->host;
 	char base[300], what[64];
 	const struct sb_http_peer peer = {
 		.what = what, .base = base, .hint_down = "", .hint_denied = ""
 	};
 
 	snprintf(base, sizeof(base), strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host,
-			probe->how->port);
-	snprintf(what, sizeof(what), "engine on port %u", probe->how->port);
-	return sb_http_new(probe->loop, &peer, &probe->http, err);
+			how->port);
+	snprintf(what, sizeof(what), "engine on port %u", how->port);
+	return sb_http_new(loop, &peer, ret, err);
 }
 
 int sb_probe_start(sd_event *loop, const Sparkbus__Readiness *how, sb_probe_progress_fn progress,
@@ -308,7 +309,7 @@ int sb_probe_start(sd_event *loop, const Sparkbus__Readiness *how, sb_probe_prog
 	probe->how = (Sparkbus__Readiness *)copy;
 	probe->deadline_ms = sb_now_boot_ms() + (how->timeout_ms ?: TIMEOUT_DEFAULT_MS);
 	if (rc == 0)
-		rc = open_http(probe, err);
+		rc = sb_probe_open(loop, probe->how, &probe->http, err);
 	/* From the loop, so that nothing calls back before the caller knows the probe. */
 	if (rc == 0)
 		rc = sb_timer_once(loop, &probe->timer, 0, on_timer, probe, err);

@@ -22,6 +22,11 @@ int sb_probe_start(sd_event *loop, const Sparkbus__Readiness *how, sb_probe_prog
 		sb_probe_fn done, void *ctx, struct sb_probe **ret, struct sb_err *err);
 void sb_probe_cancel(struct sb_probe *probe);
 
+struct sb_http;
+/** The way to @how's engine: its host, else this machine, at its port. Does not connect. */
+int sb_probe_open(sd_event *loop, const Sparkbus__Readiness *how, struct sb_http **ret,
+		struct sb_err *err);
+
 /* --- pure, for tests --- */
 
 /** The target and the JSON body (heap) of the @attempt-th way to have @how's engine produce one

@@ -1,8 +1,8 @@
-#include <stdio.h>
 #include <string.h>
 
 #include "sb_http.h"
 #include "sb_loop.h"
+#include "sb_probe.h"
 #include "sb_watch.h"
 
 #define METRICS_DEADLINE_MS 4000u
@@ -130,20 +130,6 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *ctx)
 	return 0;
 }
 
-static int open_http(struct sb_watch *w, const Sparkbus__Readiness *how, struct sb_err *err)
-{
-	const char *host = sb_empty(how->host) ? "127.0.0.1" : how->host;
-	char base[300], what[64];
-	const struct sb_http_peer peer = {
-		.what = what, .base = base, .hint_down = "", .hint_denied = ""
-	};
-
-	snprintf(base, sizeof(base), strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host,
-			how->port);
-	snprintf(what, sizeof(what), "engine on port %u", how->port);
-	return sb_http_new(w->loop, &peer, &w->http, err);
-}
-
 int sb_watch_new(sd_event *loop, const Sparkbus__Readiness *how, const struct sb_watch_times *times,
 		const struct sb_watch_ops *ops, void *ctx, struct sb_watch **ret,
 		struct sb_err *err)
@@ -164,7 +150,7 @@ int sb_watch_new(sd_event *loop, const Sparkbus__Readiness *how, const struct sb
 	if (times->prove_ms && times->prove_ms < w->every_ms)
 		w->every_ms = times->prove_ms;
 	w->api_key = sb_empty(how->api_key) ? NULL : strdup(how->api_key);
-	rc = open_http(w, how, err);
+	rc = sb_probe_open(loop, how, &w->http, err);
 	if (rc == 0)
 		rc = arm(w, err);
 	if (rc < 0) {
