@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "fabric_nodes.h"
+#include "status_nodes.h"
 
 const Sparkbus__FabricState *fabric_state(const Sparkbus__NodeState *state)
 {
@@ -17,14 +18,7 @@ int fabric_view_ask(struct cli *cli, const struct host_opts *opts, struct fabric
 		rc = fleet_ask(cli, &ret->nodes, true, &ret->fleet, err);
 	if (rc < 0)
 		return rc;
-	ret->reports = calloc(ret->nodes.n + 1, sizeof(*ret->reports));
-	if (!ret->reports)
-		return sb_err_nomem(err);
-	for (size_t i = 0; i < ret->nodes.n; i++)
-		ret->reports[i] = (struct sb_fabric_node){ ret->nodes.items[i].node.name,
-			ret->nodes.items[i].node.address,
-			fabric_state(fleet_state(&ret->fleet, i)) };
-	return sb_fabric_derive(ret->reports, ret->nodes.n, &ret->fabric, err);
+	return status_fabric(&ret->fleet, &ret->reports, &ret->fabric, err);
 }
 
 void fabric_view_done(struct fabric_view *view)
